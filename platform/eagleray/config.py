@@ -15,9 +15,13 @@ from eagleray.errors import ConfigError
 
 T = TypeVar("T")
 
+_PLAIN = (int, float, str, bool)
+
 
 def to_json(config: Any) -> Any:
     """Turn a dataclass, nested ones included, into values that json.dumps takes."""
+    if config is None or type(config) in _PLAIN:
+        return config
     if dataclasses.is_dataclass(config):
         return {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, list | tuple):
@@ -60,14 +64,19 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise ConfigError(where, "a list", value)
-        return tuple(_value(arguments[0], item, where) for item in value)
+        if arguments[-1] is Ellipsis and arguments[0] in _PLAIN and all(type(item) is arguments[0] for item in value):
+            return tuple(value)  # a model's history holds long lists of digests: no path text for each
+        hints = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(value) != len(hints):
+            raise ConfigError(where, f"a list of {len(hints)}", value)
+        return tuple(_value(inner, item, where) for inner, item in zip(hints, value, strict=True))
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(where, "an object", value)
-        return {key: _value(arguments[1], item, where) for key, item in value.items()}
+        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint in (int, float, str, bool) and type(value) is not hint:
+    if hint in _PLAIN and type(value) is not hint:
         raise ConfigError(where, f"of type {hint.__name__}", value)
     if origin is typing.Literal and value not in arguments:
         raise ConfigError(where, f"one of {', '.join(map(str, arguments))}", value)
