@@ -1,0 +1,161 @@
+"""What one version of a model consists of, as strict JSON: equal models give equal bytes.
+
+A manifest names blobs by their sha256 and says what was learned from what; it holds no arrays. ``Pointer`` is the
+content of the store's ``CURRENT`` file.
+"""
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from eagleray.config import from_json, to_json
+from eagleray.errors import ConfigError, StoreCorrupt, StoreVersion
+
+MODEL_SCHEMA = "eagleray.model/1"
+STORE_SCHEMA = "eagleray.store/1"
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """One file that could not be learned from."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One step of the stream: a class learned, updated with more images, or removed."""
+
+    step: int
+    """Position in the stream, from 1."""
+    op: Literal["learn", "update", "remove"]
+    class_name: str
+    expert: int
+    images: tuple[str, ...] = ()
+    """Content digests of the images learned in this step, in the order they were read."""
+    similarities: dict[str, float] = field(default_factory=dict)
+    """What the assignment compared: similarity of the class to each candidate, higher is closer."""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassEntry:
+    """Where a class lives."""
+
+    expert: int
+    blob: str
+    """sha256 of the class's content."""
+    rows: int
+    """Bank rows that the class holds."""
+    num_images: int
+    """Good images learned so far."""
+
+    def __post_init__(self) -> None:
+        _check_digest("blob", self.blob)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """One version of a model; the store numbers it when it is committed."""
+
+    kind: str
+    """The method that learned it, such as ``mecad``."""
+    features: dict[str, Any]
+    """The feature configuration, weights hash included."""
+    config: dict[str, Any]
+    """The method's configuration."""
+    seed: int
+    classes: dict[str, ClassEntry] = field(default_factory=dict)
+    """By class name; the order of learning is in `history`, JSON keys are sorted."""
+    blobs: dict[str, str] = field(default_factory=dict)
+    """sha256 of further content by its name, such as ``router``."""
+    history: tuple[Event, ...] = ()
+    """All steps that led here, oldest first."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
+    """Number in the store, from 1; 0 as long as it is not committed."""
+    parent: int | None = None
+    """The version this one grew from; None for the first."""
+    schema: str = MODEL_SCHEMA
+
+    def __post_init__(self) -> None:
+        for name, digest in self.blobs.items():
+            _check_digest(f"blobs.{name}", digest)
+
+    def digests(self) -> frozenset[str]:
+        """Every blob that this version needs."""
+        return frozenset(entry.blob for entry in self.classes.values()) | frozenset(self.blobs.values())
+
+    def successor(self, **changes: Any) -> "Manifest":
+        """The uncommitted manifest that grows from this version, with these fields changed."""
+        return dataclasses.replace(self, **{"parent": self.version, "version": 0, **changes})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pointer:
+    """The store's one truth: which version is served and which numbers are taken."""
+
+    version: int = 0
+    """The version served; 0 in a store without any."""
+    latest: int = 0
+    """The highest number ever committed; a manifest above it is the leftover of a crash."""
+    schema: str = STORE_SCHEMA
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.version <= self.latest:
+            raise ConfigError("version", f"in 0 to latest ({self.latest})", self.version)
+
+
+Document = TypeVar("Document", Manifest, Pointer)
+
+_SCHEMAS = {Manifest: MODEL_SCHEMA, Pointer: STORE_SCHEMA}
+_CURES = {
+    Manifest: "restore it from a backup, roll back to another version, or learn again into a new folder",
+    Pointer: f'restore it from a backup, or write {{"latest": N, "schema": "{STORE_SCHEMA}", "version": N}} into it, '
+    "N being the highest number under versions/",
+}
+
+
+def to_bytes(document: Manifest | Pointer) -> bytes:
+    """JSON with sorted keys and a final newline."""
+    return (json.dumps(to_json(document), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def lost(kind: type[Manifest] | type[Pointer], place: str) -> StoreCorrupt:
+    """The error for a document that must be there and is not."""
+    return StoreCorrupt(place, f"this file is gone; {_CURES[kind]}")
+
+
+def from_bytes(kind: type[Document], data: bytes, place: str) -> Document:
+    """Read what `to_bytes` wrote; `place` names the file in messages.
+
+    Raises:
+        StoreVersion: written with another schema.
+        StoreCorrupt: not JSON, or not the fields of its schema.
+    """
+    ours = _SCHEMAS[kind]
+    try:
+        values = json.loads(bytes(data))
+    except ValueError as error:
+        raise StoreCorrupt(place, f"is not complete JSON ({error}); {_CURES[kind]}") from error
+    written = values.get("schema") if isinstance(values, dict) else None
+    if isinstance(written, str) and written != ours:
+        cure = "use the eagleray that wrote it, or learn again into a new folder"
+        raise StoreVersion(place, f"written with schema {written}, this eagleray reads {ours}; {cure}")
+    try:
+        if written is None:
+            raise ConfigError("schema", ours, written)
+        return from_json(kind, values, kind.__name__.lower())
+    except ConfigError as error:
+        raise StoreCorrupt(place, f"is not a {ours} document ({error}); {_CURES[kind]}") from error
+
+
+def _check_digest(name: str, digest: str) -> None:
+    # The digest becomes a file name: anything else than hexadecimal digits could leave the store's folder.
+    if not _DIGEST.fullmatch(digest):
+        raise ConfigError(name, "a sha256 in 64 lower-case hexadecimal digits", digest)
