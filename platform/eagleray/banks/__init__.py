@@ -1,0 +1,29 @@
+"""What a memory bank is made of: a farthest-first coreset, its coverage, and exact nearest rows."""
+
+from eagleray.banks.coreset import (
+    Coreset,
+    Coverage,
+    Selection,
+    coverage,
+    farthest_first,
+    merge_candidates,
+    project,
+    random_projection,
+    shard_candidates,
+    sharded_farthest_first,
+)
+from eagleray.banks.knn import NearestRows
+
+__all__ = [
+    "Coreset",
+    "Coverage",
+    "NearestRows",
+    "Selection",
+    "coverage",
+    "farthest_first",
+    "merge_candidates",
+    "project",
+    "random_projection",
+    "shard_candidates",
+    "sharded_farthest_first",
+]
