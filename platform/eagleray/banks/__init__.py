@@ -1,5 +1,6 @@
 """What a memory bank is made of: a farthest-first coreset, its coverage, and exact nearest rows."""
 
+from eagleray.banks.bank import BankConfig, ClassBank
 from eagleray.banks.coreset import (
     Coreset,
     Coverage,
@@ -15,6 +16,8 @@ from eagleray.banks.coreset import (
 from eagleray.banks.knn import NearestRows
 
 __all__ = [
+    "BankConfig",
+    "ClassBank",
     "Coreset",
     "Coverage",
     "NearestRows",

@@ -1,0 +1,128 @@
+"""What an expert knows of one class: a nested coreset of its good patches, and what goes with it.
+
+A class is the unit of storage and of transport: learning one writes one blob, and an expert is the sum of its classes.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from eagleray.arrays import AnyArray, Floats, Ints
+from eagleray.config import check_at_least
+from eagleray.errors import StoreCorrupt, StoreVersion
+
+BANK_SCHEMA = "eagleray.bank/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BankConfig:
+    """How rows are chosen."""
+
+    projection_dim: int = 64
+    """Size of the seeded random projection in which rows are selected; the rows kept are full-dimensional."""
+    memory_mb: int = 400
+    """Patches of one class beyond this are selected in two rounds, shard by shard."""
+    num_prototypes: int = 8
+    """Typical images of each class kept for routing."""
+
+    def __post_init__(self) -> None:
+        check_at_least("--bank.projection-dim", self.projection_dim, 1)
+        check_at_least("--bank.memory-mb", self.memory_mb, 1)
+        check_at_least("--bank.num-prototypes", self.num_prototypes, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassBank:
+    """The rows of one class; immutable."""
+
+    name: str
+    rows_MD: Floats
+    """Patch embeddings in farthest-first order: the first m are the coreset of size m."""
+    centroid_D: Floats
+    """Mean of all patch embeddings learned, for the assignment (MECAD eq. 1)."""
+    prototypes_KD: Floats
+    """Mean embeddings of a few typical images, for routing."""
+    level_rows_L: Ints
+    """Sizes of the prefixes that were calibrated, rising; the last is the number of rows."""
+    calibration_LN: Floats
+    """Image scores of held-out good images against each prefix; rising size gives falling scores."""
+    num_images: int
+    """Good images behind the rows."""
+    coverage_radius: float
+    """Largest distance of a learned patch to its nearest row, full-dimensional."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Seed, configuration and weights that made it."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows held."""
+        return len(self.rows_MD)
+
+    @property
+    def calibration_N(self) -> Floats:
+        """Scores of held-out good images against all rows held."""
+        return self.calibration_LN[-1]
+
+    def truncated(self, num_rows: int) -> "ClassBank":
+        """The longest calibrated prefix of at most `num_rows` rows: a smaller bank of the same class, nothing refitted.
+
+        The smallest calibrated prefix is returned where even that is longer.
+        """
+        if num_rows >= self.num_rows:
+            return self
+        level = max(int(np.searchsorted(self.level_rows_L, num_rows, side="right")) - 1, 0)
+        return dataclasses.replace(
+            self,
+            rows_MD=self.rows_MD[: self.level_rows_L[level]],
+            level_rows_L=self.level_rows_L[: level + 1],
+            calibration_LN=self.calibration_LN[: level + 1],
+        )
+
+    def without_rows(self) -> "ClassBank":
+        """The same with one row, the mean of all: what the assignment needs, light enough to keep for every class."""
+        mean_D = self.rows_MD.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return dataclasses.replace(self, rows_MD=mean_D[None])
+
+    def to_bytes(self) -> bytes:
+        """Arrow IPC: one tensor column per array, the rest as JSON in the schema. Equal banks give equal bytes."""
+        plain = {"schema": BANK_SCHEMA} | {f: getattr(self, f) for f in _PLAIN}
+        columns = {name: _to_column(getattr(self, name)) for name in _ARRAYS}
+        table = pa.table(columns).replace_schema_metadata({"eagleray": json.dumps(plain, sort_keys=True)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview | pa.Buffer, place: str) -> "ClassBank":
+        """Read what `to_bytes` wrote, without copying the rows; `place` names it in errors.
+
+        Raises:
+            StoreCorrupt: not such bytes.
+            StoreVersion: written with another schema.
+        """
+        try:
+            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+            plain = json.loads(table.schema.metadata[b"eagleray"])
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise StoreCorrupt(place, f"not a class bank ({error}); learn the class again") from error
+        if plain.pop("schema") != BANK_SCHEMA:
+            raise StoreVersion(place, f"a class bank of another schema than {BANK_SCHEMA}; learn the class again")
+        return cls(**plain, **{name: _from_column(table[name]) for name in _ARRAYS})
+
+
+_ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN")
+_PLAIN = ("name", "num_images", "coverage_radius", "provenance")
+
+
+def _to_column(array: AnyArray) -> pa.Array:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(array).reshape(1, *array.shape))
+
+
+def _from_column(column: pa.ChunkedArray) -> AnyArray:
+    values: AnyArray = column.chunk(0).to_numpy_ndarray()[0]
+    return values

@@ -1,0 +1,98 @@
+"""What jobs and the command line share: flags from dataclasses, progress bars, and errors as one line."""
+
+import contextlib
+import io
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning
+
+T = TypeVar("T")
+
+USER_ERROR = 2
+"""Exit code for a mistake that the user can cure."""
+
+
+def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, description: str) -> T:
+    """Build a job from its presets: the one that `--preset` names, with any field as a flag, nested as --part.field.
+
+    Raises:
+        ConfigError: an unknown preset or flag, or a wrong value.
+    """
+    default = presets[_preset(presets, arguments)]
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught):
+            return tyro.cli(type(default), args=list(arguments), default=default, description=description)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise ConfigError("the command line", f"understood ({_first_sentence(caught.getvalue())})", arguments) from stop
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and time left on a terminal; elsewhere one line when it is done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.update(task, advance=done)
+    if not console.is_terminal:
+        console.print(label, highlight=False)
+
+
+def run_main(main: Callable[[], None]) -> int:
+    """Run an entry point; a user's mistake becomes one line on stderr and exit code 2, never a traceback."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", EagleRayWarning)
+    try:
+        main()
+    except EagleRayError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("stopped; what was learned is kept, --resume goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Rate(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.0f}/s" if speed else "-/s", style="progress.data.speed")
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+) -> None:
+    text = message if issubclass(category, EagleRayWarning) else f"{category.__name__}: {message} ({filename}:{lineno})"
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _preset(presets: Mapping[str, T], arguments: Sequence[str]) -> str:
+    for position, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name == "--preset":
+            chosen = value or next(iter(arguments[position + 1 :]), "")
+            if chosen not in presets:
+                raise ConfigError("--preset", f"one of {', '.join(presets)}", chosen)
+            return chosen
+    return next(iter(presets))
+
+
+def _first_sentence(framed: str) -> str:
+    """The message inside tyro's frame: the first line that is neither title nor rule."""
+    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip(" -") for line in framed.splitlines()]
+    lines = [line for line in lines if line]
+    return lines[1] if len(lines) > 1 else "".join(lines)

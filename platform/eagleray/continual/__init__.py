@@ -1,0 +1,74 @@
+"""Continual learning of a stream of products (MECAD): stream, assignment, replay, learner, pool, evaluation."""
+
+from eagleray.continual.assignment import assign_expert
+from eagleray.continual.config import MecadConfig
+from eagleray.continual.controls import NOTES
+from eagleray.continual.evaluation import EvaluationConfig, Evaluator, Tests, Verdict
+from eagleray.continual.examples import write_examples
+from eagleray.continual.figures import image_figures, routing_accuracy
+from eagleray.continual.fit import ExpertUpdate, update_expert
+from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig
+from eagleray.continual.model import Model
+from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
+from eagleray.continual.pool import (
+    Advance,
+    ExpertPool,
+    LocalPool,
+    PatchSet,
+    StoredBank,
+    cut,
+    load_bank,
+    no_progress,
+    update_and_store,
+    wanted,
+)
+from eagleray.continual.run import Progress, StreamRun, silent
+from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent, open_stream
+from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
+
+__all__ = [
+    "NOTES",
+    "Advance",
+    "Arrival",
+    "CalibrationConfig",
+    "EvaluationConfig",
+    "Evaluator",
+    "ExpertPool",
+    "ExpertUpdate",
+    "Learner",
+    "LearnerConfig",
+    "LocalPool",
+    "MecadConfig",
+    "Model",
+    "PatchSet",
+    "Progress",
+    "Removal",
+    "ScoreItem",
+    "ScoredImage",
+    "ShardInfo",
+    "StoredBank",
+    "StreamConfig",
+    "StreamEvent",
+    "StreamRun",
+    "Tests",
+    "Verdict",
+    "assign_expert",
+    "class_figures",
+    "control_figures",
+    "cut",
+    "embed_shard",
+    "image_figures",
+    "load_bank",
+    "means",
+    "no_progress",
+    "open_stream",
+    "routing_accuracy",
+    "score_rows",
+    "score_shard",
+    "silent",
+    "stream_figures",
+    "update_and_store",
+    "update_expert",
+    "wanted",
+    "write_examples",
+]

@@ -1,0 +1,224 @@
+"""The continual learner: takes one event of the stream at a time and leaves a complete model version behind each.
+
+Only the expert that a class is assigned to changes (MECAD, section 3.4). An event that was already taken is recognised
+by the content of its images and skipped, so the same stream can be given again after a crash, or tomorrow with a new
+product in it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eagleray.banks import BankConfig
+from eagleray.config import check_share, to_json
+from eagleray.continual.assignment import assign_expert
+from eagleray.continual.config import MecadConfig
+from eagleray.continual.fit import ExpertUpdate
+from eagleray.continual.model import Model
+from eagleray.continual.pool import Advance, ExpertPool, PatchSet, no_progress
+from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent
+from eagleray.data import Sample, image_digest
+from eagleray.errors import BadImage, ConfigError, TooFewImages, TooManyBadImages, UnknownClass
+from eagleray.experts import ScoringConfig
+from eagleray.routing import similarities
+from eagleray.storage import ClassEntry, Event, Manifest, ModelStore, Skipped
+
+MODEL_KIND = "mecad"
+MIN_IMAGES = 5
+"""Good images without which a class cannot be learned: one in five calibrates, the others make the bank."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationConfig:
+    """Thresholds from good images that no bank row comes from (split conformal)."""
+
+    share: float = 0.2
+    """Share of the good images held out."""
+
+    def __post_init__(self) -> None:
+        check_share("--calibration.share", self.share, zero=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnerConfig:
+    """Everything that decides what is learned, beside the features and the seed."""
+
+    mecad: MecadConfig = field(default_factory=MecadConfig)
+    bank: BankConfig = field(default_factory=BankConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+
+
+class Learner:
+    """Learns a stream of products into a model store, one committed version an event."""
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        stream: StreamConfig,
+        pool: ExpertPool,
+        store: ModelStore,
+        *,
+        features: Mapping[str, Any],
+        extractor_blob: str,
+        seed: int,
+    ) -> None:
+        """Continue the model that the store holds, or begin one.
+
+        Raises:
+            ConfigError: the store's model was learned with other settings.
+        """
+        self._config, self._stream, self._pool, self._store, self._seed = config, stream, pool, store, seed
+        fresh = Manifest(
+            kind=MODEL_KIND,
+            features=dict(features),
+            config=to_json(config),
+            seed=seed,
+            blobs={"extractor": extractor_blob},
+        )
+        self._manifest = store.current() or fresh
+        _check_same_settings(self._manifest, fresh, store.uri)
+        self._model = Model.load(store, self._manifest)
+
+    @property
+    def model(self) -> Model:
+        """What is learned so far."""
+        return self._model
+
+    @property
+    def history(self) -> tuple[Event, ...]:
+        """The events taken so far, oldest first."""
+        return self._manifest.history
+
+    def take(self, event: StreamEvent, advance: Advance = no_progress) -> Event | None:
+        """Learn, update or remove; nothing, if this event was taken before.
+
+        Raises:
+            TooFewImages, TooManyBadImages, ExpertsFull, UnknownClass: the store stays as it was.
+        """
+        if isinstance(event, Removal):
+            return self._remove(event.class_name)
+        return self._learn(event, advance)
+
+    def _learn(self, arrival: Arrival, advance: Advance) -> Event | None:
+        name = arrival.category.name
+        new, skipped = self._unlearned(name, arrival.category.train)
+        advance(len(arrival.category.train) - len(new))
+        if not new and name in self._manifest.classes:
+            return None
+        held_out = _held_out(tuple(new), self._config.calibration.share, self._seed)
+        fit = self._pool.embed([path for digest, path in new.items() if digest not in held_out], advance)
+        calibration = self._pool.embed([path for digest, path in new.items() if digest in held_out], advance)
+        skipped += fit.skipped + calibration.skipped
+        self._check_images(arrival, fit, calibration, skipped)
+        expert, found = self._assign(name, fit)
+        update = ExpertUpdate(
+            class_name=name,
+            seed=self._seed,
+            mecad=self._config.mecad,
+            bank=self._config.bank,
+            scoring=self._config.scoring,
+            provenance={"features": self._manifest.features, "seed": self._seed},
+        )
+        memory = [entry.blob for _, entry in sorted(self._manifest.classes.items()) if entry.expert == expert]
+        changed = self._pool.update_expert(expert, update, memory, fit, calibration)
+        entries = {
+            n: ClassEntry(expert=expert, blob=s.digest, rows=s.num_rows, num_images=s.bank.num_images)
+            for n, s in changed.items()
+        }
+        return self._commit(
+            {**self._manifest.classes, **entries},
+            Event(
+                step=len(self.history) + 1,
+                op="update" if name in self._manifest.classes else "learn",
+                class_name=name,
+                expert=expert,
+                images=tuple(new),
+                similarities={str(e): similarity for e, similarity in found.items()},
+                skipped=skipped,
+            ),
+            self._model.with_banks(changed, expert),
+        )
+
+    def _remove(self, name: str) -> Event | None:
+        if name not in self._manifest.classes:
+            if any(event.class_name == name for event in self.history):
+                return None
+            raise UnknownClass(name, tuple(self._manifest.classes), self._store.uri)
+        kept = {n: entry for n, entry in self._manifest.classes.items() if n != name}
+        expert = self._manifest.classes[name].expert
+        event = Event(step=len(self.history) + 1, op="remove", class_name=name, expert=expert)
+        return self._commit(kept, event, self._model.without(name))
+
+    def _commit(self, classes: dict[str, ClassEntry], event: Event, model: Model) -> Event:
+        successor = self._manifest.successor(classes=classes, history=(*self.history, event))
+        version = self._store.commit(successor)
+        self._manifest = self._store.read(version)
+        self._model = model.at_version(version)
+        return event
+
+    def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, str], tuple[Skipped, ...]]:
+        """Pictures that are new to this class, by content digest in order of path, and files that cannot be opened."""
+        known: set[str] = set()
+        for event in self.history:
+            if event.class_name == name:
+                known = set() if event.op == "remove" else known | set(event.images)
+        new: dict[str, str] = {}
+        skipped = []
+        for sample in samples:
+            try:
+                digest = image_digest(sample.path)
+            except BadImage as error:
+                skipped.append(Skipped(path=sample.path, reason=error.args[1]))
+                continue
+            if digest not in known:
+                new.setdefault(digest, sample.path)
+        return new, tuple(skipped)
+
+    def _check_images(
+        self, arrival: Arrival, fit: PatchSet, calibration: PatchSet, skipped: tuple[Skipped, ...]
+    ) -> None:
+        name, readable = arrival.category.name, fit.num_images + calibration.num_images
+        limit = self._stream.max_bad_share
+        if len(skipped) > limit * (readable + len(skipped)):
+            raise TooManyBadImages(name, len(skipped), readable + len(skipped), limit, skipped[0].path)
+        is_known = name in self._manifest.classes
+        if (not is_known and readable < MIN_IMAGES) or not fit.num_images or not (calibration.num_images or is_known):
+            where = arrival.category.train[0].path.rpartition("/")[0] if arrival.category.train else name
+            raise TooFewImages(name, readable, MIN_IMAGES, where)
+
+    def _assign(self, name: str, fit: PatchSet) -> tuple[int, dict[int, float]]:
+        """The expert that knows the class already, or the one that eq. 1 and 2 choose for it."""
+        found = similarities(fit.means_ND.mean(axis=0), self._model.expert_centroids())
+        if name in self._manifest.classes:
+            return self._manifest.classes[name].expert, found
+        return assign_expert(name, found, self._model.classes_held(), self._config.mecad), found
+
+
+def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[str]:
+    """The images that calibrate: a draw that depends on the seed and on each image's content, not on names or order."""
+    if len(digests) < MIN_IMAGES:
+        return frozenset()
+    ranked = sorted(digests, key=lambda digest: hashlib.sha256(f"{seed}:{digest}".encode()).digest())
+    return frozenset(ranked[: max(1, round(share * len(ranked)))])
+
+
+def _check_same_settings(found: Manifest, ours: Manifest, where: str) -> None:
+    for part in ("kind", "features", "config", "seed"):
+        theirs, wanted = getattr(found, part), getattr(ours, part)
+        if theirs == wanted:
+            continue
+        if isinstance(theirs, dict) and isinstance(wanted, dict):
+            part, theirs, wanted = next(_differences(part, theirs, wanted))
+        expected = f"{theirs!r} as in the model at {where}, or --out another folder"
+        raise ConfigError(part, expected, wanted)
+
+
+def _differences(path: str, theirs: Any, ours: Any) -> Any:
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(key) != ours.get(key):
+                yield from _differences(f"{path}.{key}", theirs.get(key), ours.get(key))
+    else:
+        yield path, theirs, ours

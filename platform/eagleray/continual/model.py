@@ -1,0 +1,87 @@
+"""A learned model as the driver sees it: which class lies where, who an image belongs to, what it is scored against."""
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eagleray.arrays import Floats
+from eagleray.config import from_json
+from eagleray.continual.config import MecadConfig
+from eagleray.continual.pool import StoredBank, load_bank
+from eagleray.routing import PrototypeRouter
+from eagleray.storage import Manifest, ModelStore
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of a model; immutable."""
+
+    version: int
+    banks: Mapping[str, StoredBank]
+    """By class name."""
+    experts: Mapping[str, int]
+    """Expert of each class."""
+    mecad: MecadConfig
+    """The settings it was learned with."""
+
+    @classmethod
+    def load(cls, store: ModelStore, manifest: Manifest) -> "Model":
+        """Read a version from the store; every blob's hash is checked."""
+        config = from_json(MecadConfig, manifest.config["mecad"])
+        banks = {n: StoredBank.of(load_bank(store, entry.blob), entry.blob) for n, entry in manifest.classes.items()}
+        experts = {name: entry.expert for name, entry in manifest.classes.items()}
+        return cls(manifest.version, banks, experts, config)
+
+    def with_banks(self, changed: Mapping[str, StoredBank], expert: int) -> "Model":
+        """The model after one expert changed."""
+        experts = {**self.experts, **dict.fromkeys(changed, expert)}
+        return dataclasses.replace(self, banks={**self.banks, **changed}, experts=experts)
+
+    def without(self, name: str) -> "Model":
+        """The model after a class was removed."""
+        banks = {n: bank for n, bank in self.banks.items() if n != name}
+        return dataclasses.replace(self, banks=banks, experts={n: self.experts[n] for n in banks})
+
+    def at_version(self, version: int) -> "Model":
+        """The same under the number it was committed as."""
+        return dataclasses.replace(self, version=version)
+
+    def router(self) -> PrototypeRouter:
+        """Finds the class of an image that comes without one."""
+        return PrototypeRouter({name: stored.bank.prototypes_KD for name, stored in self.banks.items()})
+
+    def scored_against(self, class_name: str) -> tuple[str, ...]:
+        """Blobs of the class banks that an image of this class is scored against.
+
+        Nested memory: the class's own rows. Replay memory: all rows of its expert, MECAD eq. 4.
+        """
+        if self.mecad.memory == "nested":
+            return (self.banks[class_name].digest,)
+        return self.expert_blobs(self.experts[class_name])
+
+    def expert_blobs(self, expert: int) -> tuple[str, ...]:
+        """Blobs of an expert's class banks."""
+        return tuple(self.banks[name].digest for name in sorted(self.banks) if self.experts[name] == expert)
+
+    def classes_held(self) -> Counter[int]:
+        """Number of classes of each expert that has any."""
+        return Counter(self.experts.values())
+
+    def rows_held(self) -> dict[int, int]:
+        """Bank rows of each expert that has any."""
+        rows: dict[int, int] = defaultdict(int)
+        for name, stored in self.banks.items():
+            rows[self.experts[name]] += stored.num_rows
+        return dict(sorted(rows.items()))
+
+    def expert_centroids(self) -> dict[int, Floats]:
+        """Mean row of each expert's memory, c_e of MECAD eq. 1."""
+        sums: dict[int, Floats] = {}
+        for name in sorted(self.banks):
+            stored, expert = self.banks[name], self.experts[name]
+            sums[expert] = sums.get(expert, np.zeros_like(stored.row_mean_D)) + stored.num_rows * stored.row_mean_D
+        rows = self.rows_held()
+        return {expert: sums[expert] / np.float32(rows[expert]) for expert in sorted(sums)}

@@ -1,0 +1,185 @@
+"""The port to the cluster: what the learner asks of whoever does the work, and the pool that does it in process.
+
+The learner is written once against `ExpertPool`. `LocalPool` serves tests, notebooks and debuggers;
+`eagleray.distributed.RayPool` runs the same pieces of work on actors. Both give the same bytes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+
+from eagleray.arrays import Floats
+from eagleray.banks import ClassBank
+from eagleray.continual.fit import ExpertUpdate, update_expert
+from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
+from eagleray.features import Extractor
+from eagleray.storage import ModelStore, Skipped
+
+SHARD_IMAGES = 8
+"""Pictures in one piece of work: a constant, not a setting, so that the cut never depends on who does the work."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Advance = Callable[[int], None]
+"""Called with the number of pictures done since the last call."""
+
+
+def no_progress(_: int) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSet:
+    """Embedded pictures: the small parts here, the patches wherever the pool keeps them."""
+
+    infos: tuple[ShardInfo, ...]
+    shards: tuple[Any, ...]
+    """The pool's handles of the patches, one a shard; arrays or references."""
+
+    @property
+    def num_images(self) -> int:
+        """Pictures embedded."""
+        return sum(len(info.paths) for info in self.infos)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Pictures that could not be read."""
+        return tuple(skipped for info in self.infos for skipped in info.skipped)
+
+    @property
+    def means_ND(self) -> Floats:
+        """Mean patch embedding of each picture, in order."""
+        return np.concatenate([info.means_ND for info in self.infos if info.paths])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBank:
+    """A class bank that lies in the model store; the rows are left there."""
+
+    digest: str
+    bank: ClassBank
+    """Everything but the rows' values, of which one line, their mean, remains for the assignment."""
+    num_rows: int
+
+    @classmethod
+    def of(cls, bank: ClassBank, digest: str) -> "StoredBank":
+        """The small part of a class bank."""
+        return cls(digest, bank.without_rows(), bank.num_rows)
+
+    @property
+    def row_mean_D(self) -> Floats:
+        """Mean of the rows."""
+        return self.bank.rows_MD[0]
+
+
+class ExpertPool(Protocol):
+    """Embeds pictures, updates experts and scores; nothing it is asked twice gives another answer."""
+
+    def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
+        """Embed pictures, in order, in shards."""
+        ...
+
+    def update_expert(
+        self, expert: int, update: ExpertUpdate, memory: Sequence[str], fit: PatchSet, calibration: PatchSet
+    ) -> dict[str, StoredBank]:
+        """Carry out an update on an expert whose class banks are the blobs `memory`; what changed is in the store."""
+        ...
+
+    def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
+        """Score pictures, each against the class banks it names; one result an item, in order."""
+        ...
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Call a function of the module level on each item, in parallel where the pool can; results in order."""
+        ...
+
+    def peak_rss_mb(self) -> dict[str, float]:
+        """Largest resident memory of each kind of worker so far, in MB."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def load_bank(store: ModelStore, digest: str) -> ClassBank:
+    """Read a class bank from the store; its hash is checked."""
+    return ClassBank.from_bytes(store.get_blob(digest), store.blob_path(digest))
+
+
+def update_and_store(
+    store: ModelStore,
+    update: ExpertUpdate,
+    memory: Sequence[ClassBank],
+    patches: Sequence[Any],
+    calibration: Sequence[Any],
+) -> dict[str, StoredBank]:
+    """Update an expert and put what changed into the store, as its worker does."""
+    changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration)
+    return {name: StoredBank.of(bank, store.put_blob(bank.to_bytes())) for name, bank in changed.items()}
+
+
+class LocalPool:
+    """Does all the work in this process, in order."""
+
+    def __init__(self, extractor: Extractor, store: ModelStore, *, device: str = "cpu") -> None:
+        self._embedder = extractor.open(device=device)
+        self._image_size = extractor.config.image_size
+        self._store = store
+
+    def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
+        """Embed pictures, in order, in shards."""
+        infos, shards = [], []
+        for part in cut(paths):
+            info, patches = embed_shard(self._embedder, part, self._image_size)
+            infos.append(info)
+            shards.append(patches)
+            advance(len(part))
+        return PatchSet(tuple(infos), tuple(shards))
+
+    def update_expert(
+        self, expert: int, update: ExpertUpdate, memory: Sequence[str], fit: PatchSet, calibration: PatchSet
+    ) -> dict[str, StoredBank]:
+        """Carry out an update; `expert` needs no place of its own here."""
+        banks = [load_bank(self._store, digest) for digest in memory]
+        return update_and_store(self._store, update, banks, fit.shards, calibration.shards)
+
+    def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
+        """Score pictures, each against the class banks it names; one result an item, in order."""
+        banks = {digest: load_bank(self._store, digest) for digest in wanted(items)}
+        results: list[ScoredImage | Skipped] = []
+        for part in cut(items):
+            results += score_shard(self._embedder, part, banks, self._image_size)
+            advance(len(part))
+        return results
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Call a function on each item."""
+        return [function(item) for item in items]
+
+    def peak_rss_mb(self) -> dict[str, float]:
+        """No workers, so nothing beside this process."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to stop."""
+
+
+def cut(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Cut into shards."""
+    return [items[first : first + SHARD_IMAGES] for first in range(0, len(items), SHARD_IMAGES)]
+
+
+def wanted(items: Iterable[ScoreItem]) -> tuple[str, ...]:
+    """Every class bank that these items need, once, in a fixed order."""
+    return tuple(sorted({digest for item in items for digest in item.digests}))

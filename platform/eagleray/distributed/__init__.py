@@ -1,0 +1,19 @@
+"""The skin of Ray over the algorithms: pools of actors and the bank store."""
+
+from eagleray.distributed.bank_store import BankStore
+from eagleray.distributed.cluster import cluster
+from eagleray.distributed.memory import peak_rss_mb
+from eagleray.distributed.ray_pool import NAMESPACE, PoolConfig, RayPool
+from eagleray.distributed.stream_job import PRESETS, StreamJob, run_stream_job
+
+__all__ = [
+    "NAMESPACE",
+    "PRESETS",
+    "BankStore",
+    "PoolConfig",
+    "RayPool",
+    "StreamJob",
+    "cluster",
+    "peak_rss_mb",
+    "run_stream_job",
+]

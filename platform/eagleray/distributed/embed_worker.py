@@ -1,0 +1,32 @@
+"""Embeds and scores pictures: a plain class, made an actor where it is placed."""
+
+from collections.abc import Sequence
+
+from eagleray.arrays import Halves
+from eagleray.banks import ClassBank
+from eagleray.continual import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
+from eagleray.distributed.memory import peak_rss_mb
+from eagleray.features import Extractor
+from eagleray.storage import Skipped
+
+
+class EmbedWorker:
+    """Holds one opened extractor."""
+
+    def __init__(self, extractor: Extractor, device: str, num_threads: int) -> None:
+        self._embedder = extractor.open(device=device, num_threads=num_threads)
+        self._image_size = extractor.config.image_size
+
+    def embed(self, paths: Sequence[str]) -> tuple[ShardInfo, Halves]:
+        """One shard's small part and its patches, as two objects, so that the driver fetches the first alone."""
+        return embed_shard(self._embedder, paths, self._image_size)
+
+    def score(
+        self, items: Sequence[ScoreItem], digests: Sequence[str], *banks: ClassBank
+    ) -> list[ScoredImage | Skipped]:
+        """Score pictures; the banks are views of shared memory, nothing is copied."""
+        return score_shard(self._embedder, items, dict(zip(digests, banks, strict=True)), self._image_size)
+
+    def peak_rss_mb(self) -> float:
+        """Largest resident memory of this process so far."""
+        return peak_rss_mb()

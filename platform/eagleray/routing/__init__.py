@@ -1,0 +1,6 @@
+"""Routing: classes to experts when they are learned, images to classes when they are scored."""
+
+from eagleray.routing.centroids import similarities
+from eagleray.routing.prototypes import PrototypeRouter
+
+__all__ = ["PrototypeRouter", "similarities"]
