@@ -1,0 +1,281 @@
+"""The report of a run as one self-contained HTML file, made from its result files alone.
+
+Nothing is loaded from anywhere: the pictures are data URIs, the style and the few lines of script stand in the file,
+and a content-security policy forbids the rest. Every string from the result files is escaped by the template.
+"""
+
+import base64
+import hashlib
+import importlib.resources
+import io
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+from markupsafe import Markup
+from PIL import Image
+
+from eagleray.reports.files import write_whole
+from eagleray.reports.plots import draw_pictures, write_plots
+from eagleray.reports.results import SCORES_FILE, read_results, read_scores
+from eagleray.reports.wording import (
+    CONTROLS,
+    cell,
+    class_names,
+    controls_in_order,
+    count,
+    duration,
+    figure,
+    footnotes,
+    listed,
+    percent,
+    signed,
+    verdict,
+    why_missing,
+)
+
+REPORT_FILE = "report.html"
+PICTURE_PX = 480
+"""Longest side of an embedded example; larger ones would only make the file heavy."""
+COLUMNS = {
+    "expert": "expert",
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "forgetting": "forgetting",
+    "rows": "rows",
+    "routing_accuracy": "routing",
+    "threshold": "threshold",
+    "false_alarms": "false alarms",
+    "missed": "missed",
+}
+KINDS = {
+    "missed": ("Missed defects", "Defective images that were not flagged.", "not flagged", True),
+    "false_alarm": ("False alarms", "Good images that were flagged.", "flagged", True),
+    "hit": ("Defects found", "Defective images that were flagged.", "flagged", False),
+    "quiet": ("Good images left alone", "Good images that were not flagged.", "not flagged", False),
+}
+"""Kind of example -> title, meaning, what the model said, whether that was wrong."""
+
+
+def write_report(out: str | Path) -> Path:
+    """Write ``<out>/report.html`` and ``<out>/plots/*.png`` from the result files in `out`; returns the HTML file.
+
+    A run without ``scores.parquet`` still gets its report, without the picture of the scores.
+
+    Raises:
+        ResultsError: ``results.json`` is missing or wrong, ``scores.parquet`` is unreadable, or the disk refused.
+    """
+    out = Path(out)
+    results = read_results(out)
+    scores = read_scores(out) if (out / SCORES_FILE).exists() else None
+    text = render(out, results, scores)
+    path = out / REPORT_FILE
+    write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
+    return path
+
+
+def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> str:
+    """The report as text; writes the plots to `out`, and reads the example pictures under it."""
+    script = importlib.resources.files(__package__).joinpath("template/report.js").read_text(encoding="utf-8")
+    names = {"stream": "The stream", "controls": "Controls", "examples": "Test images"}
+    shown = [(key, name) for key, name in names.items() if results[key]]
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            r=results,
+            title=_title(results),
+            verdict=verdict(results),
+            sections=[("classes", "Classes"), *shown, ("run", "About this run")],
+            tiles=_tiles(results),
+            columns=COLUMNS.items(),
+            class_rows=_class_rows(results),
+            mean_cells=_mean_cells(results),
+            notes=footnotes(results),
+            removed=listed([name for name in results["order"] if name not in results["classes"]], 20),
+            plots=_plots(out, results, scores),
+            controls=_controls(results),
+            examples=list(_examples(out, results)),
+            skipped=[(step["class"], image) for step in results["stream"] for image in step["skipped"]],
+            run_facts=_run_facts(results),
+            config=list(_flat(results["config"])),
+            script=Markup(script),  # our own file, no word of the user's in it
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("eagleray.reports", "template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "signed": signed, "percent": percent}
+    return environment
+
+
+def _plots(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> dict[str, dict[str, str]]:
+    """Draw and write the plots; returns what the template shows of each, by name."""
+    pictures = draw_pictures(results, scores)
+    files = write_plots(out, pictures)
+    return {
+        p.name: {"title": p.title, "caption": p.caption, "alt": p.alt, "uri": _uri(files[p.name].read_bytes(), "png")}
+        for p in pictures
+    }
+
+
+def _run_facts(results: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Caption of each small table about the run -> its rows."""
+
+    def plain(values: Mapping[str, Any], write: Callable[[Any], str]) -> list[tuple[str, str]]:
+        return [(key.replace("_", " "), write(value)) for key, value in values.items()]
+
+    return {
+        "Machine": plain(results["machine"], lambda value: "none" if value is None else str(value)),
+        "Versions": list(results["versions"].items()),
+        "Time": plain(results["seconds"], duration),
+        "Peak memory of each process": plain(results["processes"], "{:,.0f} MB".format),
+    }
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    learned = count(len(results["order"]), "class", "classes")
+    last = results["stream"][-1]["classes_per_expert"] if results["stream"] else {}
+    experts = sum(1 for names in last.values() if names)
+    if not experts:
+        return learned
+    how = "learned one after another by" if len(results["order"]) > 1 else "learned by"
+    return f"{learned}, {how} {count(experts, 'expert')}"
+
+
+def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The key figures: name, value and one detail each."""
+    classes, mean = results["classes"], results["mean"]
+
+    def tile(name: str, value: str, detail: str) -> dict[str, str]:
+        return {"name": name, "value": value, "detail": detail}
+
+    def measured(key: str) -> str:
+        known = [name for name in class_names(results) if classes[name][key] is not None]
+        if mean[key] is None:
+            return why_missing(results, key)
+        of = f"mean of {len(known)} of {len(classes)}" if len(known) < len(classes) else f"mean of {len(known)}"
+        if len(known) < 2:
+            return of
+        worst = min(known, key=lambda name: classes[name][key])
+        return f"{of}; lowest {worst}, {cell(key, classes[worst][key])}"
+
+    rows = sum(values["rows"] for values in classes.values())
+    return [
+        tile("Image AUROC", figure(mean["image_auroc"]), measured("image_auroc")),
+        tile("Pixel AUROC", figure(mean["pixel_auroc"]), measured("pixel_auroc")),
+        tile("AUPRO", figure(mean["aupro"]), measured("aupro")),
+        tile("Forgetting", signed(mean["forgetting"]), measured("forgetting")),
+        tile("Routing", percent(results["routing_accuracy"]), "test images at the right expert"),
+        tile("Step average", figure(results["step_average"]), "mean image AUROC over all steps"),
+        tile("Bank rows", f"{rows:,}", f"{rows / max(len(classes), 1):,.0f} a class"),
+        tile("Time", duration(results["seconds"]["total"]), f"at most {results['peak_rss_mb']:,.0f} MB in a process"),
+    ]
+
+
+def _class_rows(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in class_names(results):
+        values = results["classes"][name]
+        texts = {key: cell(key, values[key]) for key in COLUMNS}
+        for key, total in (("false_alarms", "num_test_good"), ("missed", "num_test_defective")):
+            if values[key] is not None:
+                texts[key] = f"{values[key]:,} of {values[total]:,}" if values[total] else "-"
+        cells = [{"sort": "" if values[key] is None else values[key], "text": texts[key]} for key in COLUMNS]
+        yield {"name": name, "cells": cells}
+
+
+def _mean_cells(results: Mapping[str, Any]) -> list[str]:
+    known = {**results["mean"], "routing_accuracy": results["routing_accuracy"]}
+    cells = {key: cell(key, known[key]) if key in known else "" for key in COLUMNS}
+    for key in ("rows", "false_alarms", "missed"):
+        cells[key] = f"Σ {sum(values[key] or 0 for values in results['classes'].values()):,}"
+    return list(cells.values())
+
+
+def _controls(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in controls_in_order(results):
+        control = results["controls"][name]
+        title, meaning = CONTROLS.get(name, (name, ""))
+        yield {
+            "title": title,
+            "meaning": meaning,
+            "note": control["note"],
+            "image_auroc": control["image_auroc"],
+            "rows": cell("rows", control["rows"]),
+        }
+
+
+def _examples(out: Path, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for kind, (title, meaning, said, wrong) in KINDS.items():
+        cards = []
+        for example in results["examples"]:
+            if example["kind"] != kind:
+                continue
+            threshold = results["classes"].get(example["class"], {}).get("threshold")
+            cards.append(
+                {
+                    "class_name": example["class"],
+                    "path": example["path"],
+                    "truth": f"defective ({example['defect']})" if example["label"] else "good",
+                    "said": said,
+                    "wrong": wrong,
+                    "score": f"{example['score']:.4g}",
+                    "threshold": cell("threshold", threshold),
+                    "p_value": figure(example["p_value"]),
+                    "image": _picture(out, example["image"]),
+                    "heatmap": _picture(out, example["heatmap"]),
+                    "mask": _picture(out, example["mask"]),
+                    "no_mask": _why_no_mask(example),
+                }
+            )
+        if cards:
+            yield {"title": f"{title} ({len(cards)})", "meaning": meaning, "cards": cards}
+
+
+def _why_no_mask(example: Mapping[str, Any]) -> str:
+    if example["mask"] is not None:
+        return "file is missing"
+    return "no mask in the data" if example["label"] else "no defect"
+
+
+def _picture(out: Path, name: str | None) -> str | None:
+    """An example picture as a data URI; None where it is absent or unreadable, which the report shows as a gap."""
+    if name is None:
+        return None
+    try:
+        with Image.open(out / name) as stored:
+            stored.thumbnail((PICTURE_PX, PICTURE_PX))
+            held = io.BytesIO()
+            if stored.mode in ("1", "L", "P"):
+                stored.save(held, format="PNG", optimize=True)
+                return _uri(held.getvalue(), "png")
+            stored.convert("RGB").save(held, format="JPEG", quality=88)
+            return _uri(held.getvalue(), "jpeg")
+    except (OSError, ValueError):
+        return None
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names, the way flags are written."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", " ".join(map(str, value))
+        else:
+            yield f"{prefix}{key}", "none" if value is None else str(value)

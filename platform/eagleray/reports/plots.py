@@ -1,0 +1,145 @@
+"""Every picture of a report with its title, its caption and words for who cannot see it; writes them as PNG."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from eagleray.errors import ResultsError
+from eagleray.reports import plot_scores, plot_stream
+from eagleray.reports.wording import CONTROLS, class_names, controls_in_order, count, figure, listed, signed
+
+PLOTS_FOLDER = "plots"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A drawn picture with its words."""
+
+    name: str
+    """File name without ".png"."""
+    title: str
+    caption: str
+    """How to read it."""
+    alt: str
+    """What it shows, with its figures."""
+    figure: Figure
+
+
+def draw_pictures(results: Mapping[str, Any], scores: pa.Table | None) -> list[Picture]:
+    """Draw every picture that the figures allow, in the order of the report."""
+    pictures = []
+    for name, (title, draw, caption, alt) in _PICTURES.items():
+        drawn = draw(results, scores)
+        if drawn is not None:
+            pictures.append(Picture(name=name, title=title, caption=caption, alt=alt(results), figure=drawn))
+    return pictures
+
+
+def write_plots(out: str | Path, pictures: list[Picture]) -> dict[str, Path]:
+    """Write each picture to ``<out>/plots/<name>.png``; returns the files by name.
+
+    Raises:
+        ResultsError: the disk refused.
+    """
+    folder = Path(out) / PLOTS_FOLDER
+    files = {picture.name: folder / f"{picture.name}.png" for picture in pictures}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            picture.figure.savefig(files[picture.name], format="png")
+    except OSError as error:
+        raise ResultsError(str(folder), f"plots cannot be written ({error.strerror or error})") from error
+    return files
+
+
+def _strips(results: Mapping[str, Any], scores: pa.Table | None) -> Figure | None:
+    return None if scores is None else plot_scores.score_strips(results, scores)
+
+
+def _alt_auroc(results: Mapping[str, Any]) -> str:
+    finals = [f"{n} {figure(results['classes'][n]['image_auroc'])}" for n in class_names(results)]
+    return f"Heat map of image AUROC by class and step. After the last step: {listed(finals, 20)}."
+
+
+def _alt_forgetting(results: Mapping[str, Any]) -> str:
+    values = [step["mean_forgetting"] for step in results["stream"] if step["mean_forgetting"] is not None]
+    return f"Lines of forgetting over {len(results['stream'])} steps; the mean ends at {signed(values[-1])}."
+
+
+def _alt_rows(results: Mapping[str, Any]) -> str:
+    last = results["stream"][-1]["rows_per_expert"]
+    return (
+        f"Stacked bars of bank rows over steps; at the end {listed([f'expert {e}: {r:,}' for e, r in last.items()])}."
+    )
+
+
+def _alt_experts(results: Mapping[str, Any]) -> str:
+    held = results["stream"][-1]["classes_per_expert"]
+    return "Classes by expert. " + "; ".join(f"expert {e}: {listed(n, 12)}" for e, n in held.items() if n) + "."
+
+
+def _alt_scores(results: Mapping[str, Any]) -> str:
+    judged = [c for c in results["classes"].values() if c["missed"] is not None and c["false_alarms"] is not None]
+    missed, alarms = sum(c["missed"] for c in judged), sum(c["false_alarms"] for c in judged)
+    return (
+        f"Dots of image scores per class against the threshold: {count(missed, 'defective image')} left of it, "
+        f"{count(alarms, 'good image')} right of it."
+    )
+
+
+def _alt_controls(results: Mapping[str, Any]) -> str:
+    means = [
+        f"{CONTROLS.get(name, (name,))[0]} {figure(results['controls'][name]['image_auroc'])}"
+        for name in controls_in_order(results)
+    ]
+    return f"Mean image AUROC of each control: {listed(means, 12)}."
+
+
+_Draw = Callable[[Mapping[str, Any], pa.Table | None], Figure | None]
+_PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]] = {
+    "auroc_by_step": (
+        "Image AUROC of every class after every step",
+        lambda results, _: plot_stream.auroc_by_step(results),
+        "Read a row from left to right: it starts when its class is learned, and fades where the class is forgotten.",
+        _alt_auroc,
+    ),
+    "forgetting": (
+        "Forgetting over the stream",
+        lambda results, _: plot_stream.forgetting_by_step(results),
+        "Image AUROC now minus image AUROC when a class was learned: below zero, something was forgotten. Black is "
+        "the mean over all classes, colours are the means over one expert's classes.",
+        _alt_forgetting,
+    ),
+    "shared_experts": (
+        "Which classes share an expert",
+        lambda results, _: plot_stream.shared_experts(results),
+        "In the order learned. The figure in a chip is the similarity to the expert when the class joined; “new” "
+        "opened its expert.",
+        _alt_experts,
+    ),
+    "rows_per_expert": (
+        "Memory of each expert",
+        lambda results, _: plot_stream.rows_by_step(results),
+        "Rows in the experts' banks after each step, stacked; on the right the share of its budget an expert uses.",
+        _alt_rows,
+    ),
+    "scores": (
+        "Scores of good and defective images",
+        _strips,
+        "Each dot is a test image. Blue right of the line is a false alarm, orange left of it a missed defect. Scores "
+        f"beyond {plot_scores.LOWEST:g} and {plot_scores.HIGHEST:g} thresholds are drawn at the edge; of more than "
+        f"{plot_scores.MOST_CLASSES} classes, those with the lowest AUROC are shown.",
+        _alt_scores,
+    ),
+    "controls": (
+        "The run against its controls",
+        lambda results, _: plot_scores.controls_compared(results),
+        "The same test images, scored in other ways.",
+        _alt_controls,
+    ),
+}
+"""File name -> title, how to draw, caption, alternative text; in the order of the report."""

@@ -1,0 +1,121 @@
+"""The closing tables of a job, for a terminal of 80 columns or more, and the same as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from eagleray.reports.wording import (
+    CONTROLS,
+    cell,
+    class_names,
+    controls_in_order,
+    footnotes,
+    verdict,
+)
+
+COLUMNS = {
+    "expert": "ex-\npert",
+    "image_auroc": "image\nAUROC",
+    "pixel_auroc": "pixel\nAUROC",
+    "aupro": "AUPRO",
+    "forgetting": "forget-\nting",
+    "rows": "rows",
+    "routing_accuracy": "rout-\ning",
+    "threshold": "thresh-\nold",
+}
+"""Figures of the class table and their headings, folded to fit 80 columns."""
+
+
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """The figures of every class and their mean; "-" where there is none, with the reasons below."""
+    table = _table("class")
+    for heading in COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in class_names(results):
+        table.add_row(Text(name), *(cell(key, results["classes"][name][key]) for key in COLUMNS))
+    table.add_section()
+    table.add_row(Text("mean"), *_mean_cells(results), style="bold")
+    notes = footnotes(results)
+    if notes:
+        table.caption = Text("\n".join(f"- {note}" for note in notes))
+    return table
+
+
+def controls_table(results: Mapping[str, Any]) -> Table:
+    """The same test images scored in other ways: mean image AUROC, bank rows and what was compared."""
+    table = _table("control")
+    if not results["controls"]:
+        table.caption = Text("no controls were measured")
+    table.add_column("image\nAUROC", justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("what it is", ratio=1)
+    for name in controls_in_order(results):
+        control = results["controls"][name]
+        title, meaning = CONTROLS.get(name, (name, control["note"]))
+        style = "bold" if name == "routed" else ""
+        figures = (cell("image_auroc", control["image_auroc"]), cell("rows", control["rows"]))
+        table.add_row(Text(title), *figures, Text(meaning), style=style)
+    return table
+
+
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """The verdict, the class table and the controls as GitHub-flavoured Markdown."""
+    lines = ["- " + _escaped(sentence) for sentence in verdict(results)]
+    if results["data"]["generated"]:
+        lines.insert(0, "**Generated demo data, not a benchmark.**\n")
+    headings = [heading.replace("-\n", "").replace("\n", " ") for heading in COLUMNS.values()]
+    rows = [
+        [_escaped(name), *(cell(key, results["classes"][name][key]) for key in COLUMNS)]
+        for name in class_names(results)
+    ]
+    rows.append(["**mean**", *_mean_cells(results)])
+    lines += ["", *_markdown_table(["class", *headings], rows, "left" + " right" * len(headings))]
+    notes = footnotes(results)
+    lines += ["", *(f"- {_escaped(note)}" for note in notes)] if notes else []
+    if results["controls"]:
+        controls = []
+        for name in controls_in_order(results):
+            control = results["controls"][name]
+            title, meaning = CONTROLS.get(name, (name, control["note"]))
+            figures = cell("image_auroc", control["image_auroc"]), cell("rows", control["rows"])
+            controls.append([_escaped(title), *figures, _escaped(meaning)])
+        table = _markdown_table(["control", "image AUROC", "rows", "what it is"], controls, "left right right left")
+        lines += ["", *table]
+    return "\n".join(lines) + "\n"
+
+
+def _table(first: str) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption_justify="left",
+        header_style="bold",
+    )
+    # A very long name folds instead of pushing the figures off the screen.
+    table.add_column(first, min_width=8, max_width=22, overflow="fold")
+    return table
+
+
+def _mean_cells(results: Mapping[str, Any]) -> list[str]:
+    """Cells of the mean row under `COLUMNS`; rows are summed, thresholds of different classes have no mean."""
+    known = {**results["mean"], "routing_accuracy": results["routing_accuracy"]}
+    total = sum(values["rows"] for values in results["classes"].values())
+    fixed = {"expert": "", "rows": f"Σ {total:,}", "threshold": ""}
+    return [fixed[key] if key in fixed else cell(key, known[key]) for key in COLUMNS]
+
+
+def _markdown_table(header: list[str], rows: list[list[str]], align: str) -> list[str]:
+    marks = [{"left": ":--", "right": "--:"}[side] for side in align.split()]
+    return ["| " + " | ".join(row) + " |" for row in [header, marks, *rows]]
+
+
+def _escaped(text: str) -> str:
+    """Keep a name or reason from being read as Markdown or HTML."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in "\\`*_[]|":
+        text = text.replace(mark, "\\" + mark)
+    return text
