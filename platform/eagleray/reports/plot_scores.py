@@ -50,17 +50,17 @@ def score_strips(results: Mapping[str, Any], scores: pa.Table) -> Figure | None:
     fig, axes = blank(9.4, 1.0 + 0.44 * len(names))
     axes.set_xscale("log", base=2)
     axes.axvline(1.0, color=INK, lw=1.2)
-    columns = {name: scores[name].to_numpy(zero_copy_only=False) for name in ("class", "label", "score")}
+    columns = {name: scores[name].to_numpy(zero_copy_only=False) for name in ("class", "label", "score", "flagged")}
     drawn: list[AnyArray] = [np.array([0.5, 2.0])]
     for row, name in enumerate(names):
         mine = columns["class"] == name
         ratio_N = columns["score"][mine] / results["classes"][name]["threshold"]
         ratio_N = np.clip(np.nan_to_num(ratio_N, nan=LOWEST), LOWEST, HIGHEST)
-        label_N = columns["label"][mine]
+        label_N, flagged_N = columns["label"][mine], columns["flagged"][mine]
         for value, colour, side in ((0, GOOD, -0.2), (1, DEFECTIVE, 0.2)):
             dots = ratio_N[label_N == value]
             y = row + side + rng.uniform(-0.11, 0.11, len(dots))
-            wrong = (dots > 1) != (value == 1)
+            wrong = flagged_N[label_N == value].astype(bool) != bool(value)
             axes.scatter(dots[~wrong], y[~wrong], s=11, color=colour, alpha=0.4, linewidth=0)
             axes.scatter(dots[wrong], y[wrong], s=22, color=colour, edgecolor="white", linewidth=0.5, zorder=3)
         beside(axes, 1.01, row, _mistakes(results["classes"][name]), color=MUTED, fontsize=FONT_PT - 1)
@@ -75,7 +75,7 @@ def score_strips(results: Mapping[str, Any], scores: pa.Table) -> Figure | None:
     bare(axes)
     beside(axes, 0.0, -0.75, "●  good images, upper line", color=GOOD, weight="bold")
     beside(axes, 0.38, -0.75, "●  defective images, lower line", color=DEFECTIVE, weight="bold")
-    label(axes, "image score, as a multiple of the class's threshold; right of the line is flagged")
+    label(axes, "image score, as a multiple of the class's threshold")
     return fig
 
 

@@ -86,8 +86,8 @@ def _alt_scores(results: Mapping[str, Any]) -> str:
     judged = [c for c in results["classes"].values() if c["missed"] is not None and c["false_alarms"] is not None]
     missed, alarms = sum(c["missed"] for c in judged), sum(c["false_alarms"] for c in judged)
     return (
-        f"Dots of image scores per class against the threshold: {count(missed, 'defective image')} left of it, "
-        f"{count(alarms, 'good image')} right of it."
+        f"Dots of image scores per class against its threshold, with {count(missed, 'missed defective image')} and "
+        f"{count(alarms, 'false alarm')}."
     )
 
 
@@ -130,9 +130,11 @@ _PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]]
     "scores": (
         "Scores of good and defective images",
         _strips,
-        "Each dot is a test image. Blue right of the line is a false alarm, orange left of it a missed defect. Scores "
-        f"beyond {plot_scores.LOWEST:g} and {plot_scores.HIGHEST:g} thresholds are drawn at the edge; of more than "
-        f"{plot_scores.MOST_CLASSES} classes, those with the lowest AUROC are shown.",
+        "Each dot is a test image; right of the line is flagged. The strong dots are mistakes: blue a false alarm, "
+        "orange a missed defect. An image sent to another class's expert is judged by that class's threshold, so its "
+        f"mistake may lie on the other side. Scores beyond {plot_scores.LOWEST:g} and {plot_scores.HIGHEST:g} "
+        f"thresholds are drawn at the edge; of more than {plot_scores.MOST_CLASSES} classes, those with the lowest "
+        "AUROC are shown.",
         _alt_scores,
     ),
     "controls": (

@@ -1,6 +1,7 @@
 """The pictures: drawn from the figures, decodable, never empty, and absent where there is nothing to draw."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -89,6 +90,15 @@ def test_one_class_without_scores_is_left_out(make_results, make_scores):
     scores = make_scores(results)
     some = scores.filter(np.array(scores["class"].to_pylist()) != "grid")
     assert classes_with_scores(results, some) == ["bottle", "screw"]
+
+
+def test_strong_dots_are_the_mistakes_as_flagged(make_results, make_scores):
+    results = make_results(names=("only",))
+    scores = make_scores(results, num_images=5)
+    flagged = [True, False, False, False, False, True, True, True, False, False]  # as if some were misrouted
+    scores = scores.set_column(scores.column_names.index("flagged"), "flagged", pa.array(flagged))
+    dots = [len(c.get_offsets()) for c in drawn(results, scores)["scores"].figure.axes[0].collections]
+    assert dots == [4, 1, 3, 2]  # good left alone, false alarm, defect found, defect missed
 
 
 def test_of_many_classes_the_worst_are_shown(make_results, make_scores):
