@@ -21,9 +21,9 @@ from eagleray.reports.files import write_whole
 from eagleray.reports.plots import draw_pictures, write_plots
 from eagleray.reports.results import SCORES_FILE, read_results, read_scores
 from eagleray.reports.wording import (
-    CONTROLS,
     cell,
     class_names,
+    control_words,
     controls_in_order,
     count,
     duration,
@@ -206,11 +206,10 @@ def _mean_cells(results: Mapping[str, Any]) -> list[str]:
 def _controls(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name in controls_in_order(results):
         control = results["controls"][name]
-        title, meaning = CONTROLS.get(name, (name, ""))
+        title, meaning = control_words(results, name)
         yield {
             "title": title,
             "meaning": meaning,
-            "note": control["note"],
             "image_auroc": control["image_auroc"],
             "rows": cell("rows", control["rows"]),
         }

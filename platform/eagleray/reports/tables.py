@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from eagleray.reports.wording import (
-    CONTROLS,
     cell,
     class_names,
+    control_words,
     controls_in_order,
     footnotes,
     verdict,
@@ -54,7 +54,7 @@ def controls_table(results: Mapping[str, Any]) -> Table:
     table.add_column("what it is", ratio=1)
     for name in controls_in_order(results):
         control = results["controls"][name]
-        title, meaning = CONTROLS.get(name, (name, control["note"]))
+        title, meaning = control_words(results, name)
         style = "bold" if name == "routed" else ""
         figures = (cell("image_auroc", control["image_auroc"]), cell("rows", control["rows"]))
         table.add_row(Text(title), *figures, Text(meaning), style=style)
@@ -79,7 +79,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         controls = []
         for name in controls_in_order(results):
             control = results["controls"][name]
-            title, meaning = CONTROLS.get(name, (name, control["note"]))
+            title, meaning = control_words(results, name)
             figures = cell("image_auroc", control["image_auroc"]), cell("rows", control["rows"])
             controls.append([_escaped(title), *figures, _escaped(meaning)])
         table = _markdown_table(["control", "image AUROC", "rows", "what it is"], controls, "left right right left")

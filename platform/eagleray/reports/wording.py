@@ -14,25 +14,23 @@ FIGURES = {
 """Figures a class can have or lack, and their names for a reader, in the order of the table."""
 
 CONTROLS = {
-    "routed": ("Routed per image", "What users get: the image alone decides which expert scores it."),
-    "oracle_expert": (
-        "Oracle expert",
-        "The true class, unknown in use, chooses the expert. The gap to routed is what wrong routing costs.",
-    ),
-    "bank_per_class": (
-        "One bank per class",
-        "Every class has a bank of its own and is told which is its own. It shows what sharing an expert costs.",
-    ),
-    "shared_bank": (
-        "One shared bank",
-        "One bank for all classes with the same total number of rows. Experts must beat it to be worth having.",
-    ),
+    "routed": ("Routed per image", "The figure to judge the run by."),
+    "oracle_expert": ("Oracle expert", "The gap to routed is what wrong routing costs."),
+    "bank_per_class": ("One bank per class", "The gap to the oracle expert is what sharing an expert costs."),
+    "shared_bank": ("One shared bank", "Experts must beat it to be worth having."),
     "random_assignment": (
         "Random assignment",
-        "Classes are dealt to experts at random. The gap to routed is what assignment by similarity gains.",
+        "The gap to the oracle expert is what assignment by similarity gains.",
     ),
 }
-"""Title and meaning of each known control, in the order they are shown."""
+"""Title of each known control and what it tells, in the order they are shown; what was done is the control's note."""
+
+
+def control_words(results: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Title of a control, and what was compared and what that tells, as sentences."""
+    title, tells = CONTROLS.get(name, (name, ""))
+    note = results["controls"][name]["note"].strip().rstrip(".")
+    return title, " ".join(part for part in (f"{note[:1].upper()}{note[1:]}." if note else "", tells) if part)
 
 
 def figure(value: float | None, digits: int = 3) -> str:

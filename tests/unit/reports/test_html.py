@@ -116,7 +116,7 @@ def test_the_run_can_be_read_from_the_page(no_plots, make_results, make_run):
     text = report(make_run(results)).text
     for fact in (results["command"], *results["warnings"], "grid/train/good/7.png", "truncated", "05a3390"):
         assert fact in text
-    for fact in ("mecad.rows_per_class", "2.60.0", "812 MB", "not flagged", "3 of 20", "What users get"):
+    for fact in ("mecad.rows_per_class", "2.60.0", "812 MB", "not flagged", "3 of 20", "Experts must beat it"):
         assert fact in text
 
 

@@ -61,7 +61,8 @@ def test_controls_are_ordered_with_the_run_first(make_results):
     titles = ["Routed per image", "Oracle expert", "One bank per class", "One shared bank", "Random assignment"]
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
-    assert "a control of a later job" in text
+    assert "A control of a later job." in text
+    assert "One bank. Experts must beat it to be worth having." in " ".join(text.split())
 
 
 def test_no_controls_say_so(make_results):
