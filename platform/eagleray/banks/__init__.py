@@ -14,6 +14,7 @@ from eagleray.banks.coreset import (
     sharded_farthest_first,
 )
 from eagleray.banks.knn import NearestRows
+from eagleray.banks.whitening import Whitening, fit_whitening
 
 __all__ = [
     "BankConfig",
@@ -22,8 +23,10 @@ __all__ = [
     "Coverage",
     "NearestRows",
     "Selection",
+    "Whitening",
     "coverage",
     "farthest_first",
+    "fit_whitening",
     "merge_candidates",
     "project",
     "random_projection",

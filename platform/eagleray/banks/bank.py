@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from eagleray.arrays import AnyArray, Floats, Ints
-from eagleray.config import check_at_least
+from eagleray.banks.whitening import Whitening
+from eagleray.config import check_at_least, check_share
 from eagleray.errors import StoreCorrupt, StoreVersion
 
 BANK_SCHEMA = "eagleray.bank/1"
@@ -28,11 +29,17 @@ class BankConfig:
     """Patches of one class beyond this are selected in two rounds, shard by shard."""
     num_prototypes: int = 8
     """Typical images of each class kept for routing."""
+    whitening_directions: int = 64
+    """Directions of a class's natural variation that are damped; 0 compares embeddings as they are."""
+    whitening_shrinkage: float = 0.2
+    """Share of the mean variance in each direction's, in (0, 1]; 1 damps nothing."""
 
     def __post_init__(self) -> None:
         check_at_least("--bank.projection-dim", self.projection_dim, 1)
         check_at_least("--bank.memory-mb", self.memory_mb, 1)
         check_at_least("--bank.num-prototypes", self.num_prototypes, 1)
+        check_at_least("--bank.whitening-directions", self.whitening_directions, 0)
+        check_share("--bank.whitening-shrinkage", self.whitening_shrinkage, zero=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +48,11 @@ class ClassBank:
 
     name: str
     rows_MD: Floats
-    """Patch embeddings in farthest-first order: the first m are the coreset of size m."""
+    """Patch embeddings, whitened if there is a whitening, in farthest-first order: the first m are the coreset of m."""
+    whitening: Whitening | None
+    """What embeddings go through before they are compared with rows."""
     centroid_D: Floats
-    """Mean of all patch embeddings learned, for the assignment (MECAD eq. 1)."""
+    """Mean of all patch embeddings learned, not whitened, for the assignment (MECAD eq. 1)."""
     prototypes_KD: Floats
     """Mean embeddings of a few typical images, for routing."""
     level_rows_L: Ints
@@ -65,7 +74,8 @@ class ClassBank:
     @property
     def calibration_N(self) -> Floats:
         """Scores of held-out good images against all rows held."""
-        return self.calibration_LN[-1]
+        scores_N: Floats = self.calibration_LN[-1]
+        return scores_N
 
     def truncated(self, num_rows: int) -> "ClassBank":
         """The longest calibrated prefix of at most `num_rows` rows: a smaller bank of the same class, nothing refitted.
@@ -83,19 +93,24 @@ class ClassBank:
         )
 
     def without_rows(self) -> "ClassBank":
-        """The same with one row, the mean of all: what the assignment needs, light enough to keep for every class."""
-        mean_D = self.rows_MD.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return dataclasses.replace(self, rows_MD=mean_D[None])
+        """The same with one row, not whitened, the mean of all: what the assignment needs, light enough to keep."""
+        mean_1D = self.rows_MD.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
+        mean_1D = self.whitening.undo(mean_1D) if self.whitening else mean_1D
+        return dataclasses.replace(self, rows_MD=mean_1D, whitening=None)
 
     def to_bytes(self) -> bytes:
         """Arrow IPC: one tensor column per array, the rest as JSON in the schema. Equal banks give equal bytes."""
-        plain = {"schema": BANK_SCHEMA} | {f: getattr(self, f) for f in _PLAIN}
-        columns = {name: _to_column(getattr(self, name)) for name in _ARRAYS}
-        table = pa.table(columns).replace_schema_metadata({"eagleray": json.dumps(plain, sort_keys=True)})
+        plain: dict[str, Any] = {"schema": BANK_SCHEMA} | {name: getattr(self, name) for name in _PLAIN}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.whitening:
+            plain["rest_gain"] = self.whitening.rest_gain
+            arrays |= {name: getattr(self.whitening, name) for name in _WHITENING_ARRAYS}
+        table = pa.table({name: _to_column(array) for name, array in arrays.items()})
+        table = table.replace_schema_metadata({"eagleray": json.dumps(plain, sort_keys=True)})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        return sink.getvalue().to_pybytes()
+        return bytes(sink.getvalue())
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview | pa.Buffer, place: str) -> "ClassBank":
@@ -108,15 +123,20 @@ class ClassBank:
         try:
             table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
             plain = json.loads(table.schema.metadata[b"eagleray"])
-        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            if plain.pop("schema") != BANK_SCHEMA:
+                raise StoreVersion(place, f"a class bank of another schema than {BANK_SCHEMA}; learn the class again")
+            arrays: dict[str, Any] = {name: _from_column(table[name]) for name in table.column_names}
+            rest_gain = plain.pop("rest_gain", None)
+            parts = {name: arrays.pop(name) for name in _WHITENING_ARRAYS if rest_gain is not None}
+            whitening = Whitening(**parts, rest_gain=rest_gain) if parts else None
+            return cls(**plain, **arrays, whitening=whitening)
+        except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a class bank ({error}); learn the class again") from error
-        if plain.pop("schema") != BANK_SCHEMA:
-            raise StoreVersion(place, f"a class bank of another schema than {BANK_SCHEMA}; learn the class again")
-        return cls(**plain, **{name: _from_column(table[name]) for name in _ARRAYS})
 
 
 _ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN")
 _PLAIN = ("name", "num_images", "coverage_radius", "provenance")
+_WHITENING_ARRAYS = ("mean_D", "directions_DJ", "gains_J")
 
 
 def _to_column(array: AnyArray) -> pa.Array:

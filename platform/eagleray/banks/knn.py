@@ -10,7 +10,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from eagleray.arrays import AnyArray, Floats, Ints
 

@@ -1,6 +1,7 @@
 """Fitting a class and making room for it: what an expert does when a class arrives (MECAD, section 3.4)."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,10 @@ from eagleray.arrays import AnyArray, Floats, Halves, Ints
 from eagleray.banks import (
     BankConfig,
     ClassBank,
-    Selection,
+    Whitening,
     coverage,
     farthest_first,
-    project,
-    random_projection,
+    fit_whitening,
     sharded_farthest_first,
 )
 from eagleray.continual.config import MecadConfig
@@ -77,42 +77,65 @@ def _fit_class(
     calibration: Sequence[Halves],
     num_rows: int,
 ) -> ClassBank:
+    """Rows, whitening, calibration and prototypes of one class; more images of a known class join its rows."""
     points = [shard.reshape(-1, shard.shape[-1]) for shard in patches]
-    if previous is not None:
-        points.insert(0, previous.rows_MD.astype(np.float16))
-    selection = _select(points, num_rows, update)
-    rows_MD = selection.rows_MD
-    means_ND = np.concatenate([shard.mean(axis=(1, 2), dtype=np.float32) for shard in patches])
-    centroid_D, num_images = means_ND.mean(axis=0, dtype=np.float64), len(means_ND)
+    whitening = previous.whitening if previous else _whitening(points, update.bank)
+    rows_MD = _select(points, previous, whitening, num_rows, update)
     levels_L = _levels(len(rows_MD))
-    calibration_LN = _calibrate(rows_MD, levels_L, calibration, update.scoring)
-    prototypes_KD = _prototypes(means_ND, previous, update)
-    if previous is not None:
-        weight = num_images / (num_images + previous.num_images)
-        centroid_D = weight * centroid_D + (1 - weight) * previous.centroid_D
-        num_images += previous.num_images
+    means_ND = np.concatenate([shard.mean(axis=(1, 2), dtype=np.float32) for shard in patches])
     return ClassBank(
         name=update.class_name,
         rows_MD=rows_MD,
-        centroid_D=centroid_D.astype(np.float32),
-        prototypes_KD=prototypes_KD,
+        whitening=whitening,
+        centroid_D=_centroid(means_ND, previous),
+        prototypes_KD=_prototypes(means_ND, previous, update),
         level_rows_L=levels_L,
-        calibration_LN=calibration_LN,
-        num_images=num_images,
-        coverage_radius=coverage(points, rows_MD).radius,
+        calibration_LN=_calibrate(rows_MD, whitening, levels_L, calibration, previous, update.scoring),
+        num_images=len(means_ND) + (previous.num_images if previous else 0),
+        coverage_radius=coverage((_whitened(shard, whitening) for shard in points), rows_MD).radius,
         provenance=dict(update.provenance),
     )
 
 
-def _select(points: Sequence[AnyArray], num_rows: int, update: ExpertUpdate) -> Selection:
-    """The coreset: exact where the patches fit the memory budget, in two rounds over the shards where they do not."""
-    bank = update.bank
-    if sum(shard.nbytes for shard in points) > bank.memory_mb * 2**20:
-        return sharded_farthest_first(points, num_rows, seed=update.seed, projection_dim=bank.projection_dim)
-    points_ND = np.concatenate(points)
-    projection_Dd = random_projection(points_ND.shape[1], bank.projection_dim, seed=update.seed)
-    coreset = farthest_first(project(points_ND, projection_Dd), num_rows, seed=update.seed)
-    return Selection(points_ND[coreset.indices_M].astype(np.float32), coreset.radii_M, coreset.indices_M)
+def _whitening(points: Sequence[AnyArray], bank: BankConfig) -> Whitening | None:
+    if bank.whitening_directions == 0:
+        return None
+    return fit_whitening(points, num_directions=bank.whitening_directions, shrinkage=bank.whitening_shrinkage)
+
+
+def _whitened(points_ND: AnyArray, whitening: Whitening | None) -> Floats:
+    return whitening.apply(points_ND) if whitening else points_ND.astype(np.float32)
+
+
+def _select(
+    points: Sequence[AnyArray],
+    previous: ClassBank | None,
+    whitening: Whitening | None,
+    num_rows: int,
+    update: ExpertUpdate,
+) -> Floats:
+    """The coreset: exact where the patches fit the memory budget, in two rounds over groups of shards otherwise."""
+    settings = {"seed": update.seed, "projection_dim": update.bank.projection_dim}
+    groups = (
+        np.concatenate([_whitened(shard, whitening) for shard in group])
+        for group in _groups(points, update.bank.memory_mb * 2**20)
+    )
+    known = [previous.rows_MD] if previous else []
+    return sharded_farthest_first(itertools.chain(known, groups), num_rows, **settings).rows_MD
+
+
+def _groups(points: Sequence[AnyArray], budget: int) -> Iterator[list[AnyArray]]:
+    """Consecutive shards that fit the budget together, in bytes of single precision."""
+    group: list[AnyArray] = []
+    used = 0
+    for shard in points:
+        size = shard.size * np.dtype(np.float32).itemsize
+        if group and used + size > budget:
+            yield group
+            group, used = [], 0
+        group.append(shard)
+        used += size
+    yield group
 
 
 def _levels(num_rows: int) -> Ints:
@@ -123,16 +146,42 @@ def _levels(num_rows: int) -> Ints:
     return np.array(levels[::-1], np.int64)
 
 
-def _calibrate(rows_MD: Floats, levels_L: Ints, calibration: Sequence[Halves], scoring: ScoringConfig) -> Floats:
-    """Scores (L, N) of held-out good pictures against each prefix of the rows."""
+def _calibrate(
+    rows_MD: Floats,
+    whitening: Whitening | None,
+    levels_L: Ints,
+    calibration: Sequence[Halves],
+    previous: ClassBank | None,
+    scoring: ScoringConfig,
+) -> Floats:
+    """Scores (L, N) of held-out good pictures against each prefix of the rows.
+
+    Of a class that was known, the earlier scores are kept beside the new ones: their pictures are gone, and rows that
+    cover more can only have lowered them, so the threshold errs towards fewer false alarms.
+    """
     pictures = [picture_HWD.astype(np.float32) for shard in calibration for picture_HWD in shard]
-    experts = [BankExpert(rows_MD[:rows]) for rows in levels_L]
+    experts = [BankExpert(rows_MD[:rows], whitening) for rows in levels_L]
     scores = [[image_score(expert.patch_scores(picture), scoring) for picture in pictures] for expert in experts]
-    return np.array(scores, np.float32)
+    new_LN = np.array(scores, np.float32)
+    if previous is None:
+        return new_LN
+    level = np.searchsorted(previous.level_rows_L, levels_L, side="right") - 1
+    return np.concatenate([previous.calibration_LN[np.maximum(level, 0)], new_LN], axis=1)
+
+
+def _centroid(means_ND: Floats, previous: ClassBank | None) -> Floats:
+    """Mean patch embedding of all pictures learned."""
+    total_D = means_ND.sum(axis=0, dtype=np.float64)
+    count = len(means_ND)
+    if previous is not None:
+        total_D += previous.num_images * previous.centroid_D.astype(np.float64)
+        count += previous.num_images
+    return (total_D / count).astype(np.float32)
 
 
 def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpdate) -> Floats:
     """A few pictures' mean embeddings that cover all of the class's."""
     if previous is not None:
         means_ND = np.concatenate([previous.prototypes_KD, means_ND])
-    return means_ND[farthest_first(means_ND, update.bank.num_prototypes, seed=update.seed).indices_M]
+    chosen_K = farthest_first(means_ND, update.bank.num_prototypes, seed=update.seed).indices_M
+    return np.ascontiguousarray(means_ND[chosen_K])

@@ -1,4 +1,4 @@
-"""The closing figures of a run, in the form of ``results.json`` and ``scores.parquet`` (reports/results.schema.json)."""
+"""The closing figures of a run, in the form of ``results.json`` and ``scores.parquet``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -72,7 +72,8 @@ class StoredBank:
     @property
     def row_mean_D(self) -> Floats:
         """Mean of the rows."""
-        return self.bank.rows_MD[0]
+        mean_D: Floats = self.bank.rows_MD[0]
+        return mean_D
 
 
 class ExpertPool(Protocol):

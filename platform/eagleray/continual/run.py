@@ -51,16 +51,16 @@ class StreamRun:
         events = list(events)
         self._remember_tests(event for event in events if isinstance(event, Arrival))
         versions = self.versions()
-        for event in self._learner.history:
-            if not self._file(event.step).exists():
-                self._judge(event, Model.load(self._store, versions[event.step]))
+        for taken in self._learner.history:
+            if not self._file(taken.step).exists():
+                self._judge(taken, Model.load(self._store, versions[taken.step]))
         for event in events:
             what = event.category.name if isinstance(event, Arrival) else event.class_name
             total = len(event.category.train) if isinstance(event, Arrival) else 0
             with self.timed("learn"), self._progress(f"learn {what}", total) as advance:
-                taken = self._learner.take(event, advance)
-            if taken:
-                self._judge(taken, self._learner.model)
+                new = self._learner.take(event, advance)
+            if new:
+                self._judge(new, self._learner.model)
 
     def steps(self) -> list[dict[str, Any]]:
         """What each step found, oldest first."""

@@ -75,7 +75,7 @@ def score_shard(
     embedder: Embedder, items: Sequence[ScoreItem], banks: Mapping[str, ClassBank], image_size: int
 ) -> list[ScoredImage | Skipped]:
     """Embed some pictures and score each against its class banks; one result an item, in order."""
-    experts = {digest: BankExpert(bank.rows_MD) for digest, bank in banks.items()}
+    experts = {digest: BankExpert(bank.rows_MD, bank.whitening) for digest, bank in banks.items()}
     results: list[ScoredImage | Skipped] = []
     for item in items:
         try:

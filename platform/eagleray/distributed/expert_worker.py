@@ -1,7 +1,7 @@
 """Updates one expert: a plain class, made an actor where it is placed."""
 
-from eagleray.arrays import Halves
-from eagleray.banks import ClassBank
+from typing import Any
+
 from eagleray.continual import ExpertUpdate, StoredBank, update_and_store
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.storage import ModelStore
@@ -13,9 +13,7 @@ class ExpertWorker:
     def __init__(self, store: ModelStore) -> None:
         self._store = store
 
-    def update(
-        self, update: ExpertUpdate, num_banks: int, num_fit: int, *objects: ClassBank | Halves
-    ) -> dict[str, StoredBank]:
+    def update(self, update: ExpertUpdate, num_banks: int, num_fit: int, *objects: Any) -> dict[str, StoredBank]:
         """Carry out one update and store what changed.
 
         Args:

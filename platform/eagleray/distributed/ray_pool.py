@@ -90,7 +90,8 @@ class RayPool:
         fitted = [ref for ref, info in zip(fit.shards, fit.infos, strict=True) if info.paths]
         held_out = [ref for ref, info in zip(calibration.shards, calibration.infos, strict=True) if info.paths]
         work = self._experts[expert].update.remote(update, len(banks), len(fitted), *banks, *fitted, *held_out)
-        return ray.get(work)
+        changed: dict[str, StoredBank] = ray.get(work)
+        return changed
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
         """Score pictures, each against the class banks it names; one result an item, in order."""

@@ -86,8 +86,11 @@ PRESETS = {
     "best": StreamJob(),
     "paper": StreamJob(
         preset="paper",
-        features=FeaturesConfig(backbone="wide_resnet50_2", weights="timm", strides=(8, 16), image_size=224),
+        features=FeaturesConfig(
+            backbone="wide_resnet50_2", weights="timm", strides=(8, 16), grid_stride=8, unit_taps=False, image_size=224
+        ),
         mecad=MecadConfig(num_experts=5, memory="replay", routing="oracle"),
+        bank=BankConfig(whitening_directions=0),
         scoring=ScoringConfig(top_share=0.0),
     ),
 }

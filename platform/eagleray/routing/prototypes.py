@@ -11,7 +11,7 @@ class PrototypeRouter:
     """Nearest prototype: the class of the typical image whose mean embedding is closest to this one's."""
 
     def __init__(self, prototypes_KD: Mapping[str, Floats]) -> None:
-        self._names = sorted(prototypes_KD)
+        self._names: list[str] = sorted(prototypes_KD)
         self._rows_MD = np.concatenate([prototypes_KD[name] for name in self._names])
         self._class_M = np.repeat(np.arange(len(self._names)), [len(prototypes_KD[name]) for name in self._names])
 
@@ -23,4 +23,4 @@ class PrototypeRouter:
     def route(self, mean_D: Floats) -> str:
         """Name of the closest class; of equally close ones the first by name."""
         distances_M = np.linalg.norm(self._rows_MD - mean_D, axis=1)
-        return self._names[self._class_M[int(distances_M.argmin())]]
+        return self._names[int(self._class_M[distances_M.argmin()])]
