@@ -176,7 +176,8 @@ def _centroid(means_ND: Floats, previous: ClassBank | None) -> Floats:
     if previous is not None:
         total_D += previous.num_images * previous.centroid_D.astype(np.float64)
         count += previous.num_images
-    return (total_D / count).astype(np.float32)
+    mean_D: Floats = (total_D / count).astype(np.float32)
+    return mean_D
 
 
 def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpdate) -> Floats:
