@@ -31,7 +31,7 @@ class MecadConfig:
         check_at_least("--mecad.num-experts", self.num_experts, 1)
         check_at_least("--mecad.expert-capacity", self.expert_capacity, 1)
         check_at_least("--mecad.rows-per-class", self.rows_per_class, 2)
-        check_at_least("--mecad.rows-per-expert", self.rows_per_expert, self.rows_per_class)
+        check_at_least("--mecad.rows-per-expert", self.rows_per_expert, max(self.rows_per_class, self.expert_capacity))
         check_share("--mecad.replay-ratio", self.replay_ratio, zero=False)
         if not -1 <= self.similarity_threshold <= 1:
             check_share("--mecad.similarity-threshold", self.similarity_threshold)

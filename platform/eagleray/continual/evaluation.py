@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eagleray.arrays import Floats
-from eagleray.config import check_share
+from eagleray.config import check_at_least
 from eagleray.continual.model import Model
 from eagleray.continual.pool import Advance, ExpertPool, no_progress
 from eagleray.continual.work import ScoreItem
 from eagleray.data import Sample
+from eagleray.errors import ConfigError
 from eagleray.experts import ScoringConfig, image_score
 from eagleray.metrics import auroc, p_value, threshold
 from eagleray.storage import Skipped
@@ -34,7 +35,9 @@ class EvaluationConfig:
     """Gaussian blur of anomaly maps, in pixels of the picture."""
 
     def __post_init__(self) -> None:
-        check_share("--evaluation.false-alarm-rate", self.false_alarm_rate, zero=False)
+        if not 0 < self.false_alarm_rate < 1:
+            raise ConfigError("--evaluation.false-alarm-rate", "between 0 and 1", self.false_alarm_rate)
+        check_at_least("--evaluation.heatmap-sigma", self.heatmap_sigma, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Evaluator:
         With `oracle`, an image's true class takes the place of routing, as in MECAD's own evaluation.
         """
         tests = {name: samples for name, samples in tests.items() if name in model.banks}
+        if not tests:  # all classes may have been removed, and nothing is left to route to
+            return {}
         self._compute(((s.path, model.scored_against(n)) for n, samples in tests.items() for s in samples), advance)
         routes = self._routes(model, tests, oracle=oracle)
         self._compute((path, model.scored_against(routed)) for path, routed in routes.items())

@@ -6,12 +6,13 @@ product in it.
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from eagleray.banks import BankConfig
-from eagleray.config import check_share, to_json
+from eagleray.config import to_json
 from eagleray.continual.assignment import assign_expert
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.fit import ExpertUpdate
@@ -19,7 +20,7 @@ from eagleray.continual.model import Model
 from eagleray.continual.pool import Advance, ExpertPool, PatchSet, no_progress
 from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent
 from eagleray.data import Sample, image_digest
-from eagleray.errors import BadImage, ConfigError, TooFewImages, TooManyBadImages, UnknownClass
+from eagleray.errors import BadImage, ConfigError, EagleRayWarning, TooFewImages, TooManyBadImages, UnknownClass
 from eagleray.experts import ScoringConfig
 from eagleray.routing import similarities
 from eagleray.storage import ClassEntry, Event, Manifest, ModelStore, Skipped
@@ -37,7 +38,8 @@ class CalibrationConfig:
     """Share of the good images held out."""
 
     def __post_init__(self) -> None:
-        check_share("--calibration.share", self.share, zero=False)
+        if not 0 < self.share < 1:
+            raise ConfigError("--calibration.share", "between 0 and 1", self.share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +114,9 @@ class Learner:
         calibration = self._pool.embed([path for digest, path in new.items() if digest in held_out], advance)
         skipped += fit.skipped + calibration.skipped
         self._check_images(arrival, fit, calibration, skipped)
+        if not fit.num_images:
+            return None
+        readable = {*fit.paths, *calibration.paths}
         expert, found = self._assign(name, fit)
         update = ExpertUpdate(
             class_name=name,
@@ -134,7 +139,7 @@ class Learner:
                 op="update" if name in self._manifest.classes else "learn",
                 class_name=name,
                 expert=expert,
-                images=tuple(new),
+                images=tuple(digest for digest, path in new.items() if path in readable),
                 similarities={str(e): similarity for e, similarity in found.items()},
                 skipped=skipped,
             ),
@@ -156,7 +161,7 @@ class Learner:
         version = self._store.commit(successor)
         self._manifest = self._store.read(version)
         self._model = model.at_version(version)
-        return event
+        return self._manifest.history[-1]  # as a resumed run reads it
 
     def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, str], tuple[Skipped, ...]]:
         """Pictures that are new to this class, by content digest in order of path, and files that cannot be opened."""
@@ -179,14 +184,20 @@ class Learner:
     def _check_images(
         self, arrival: Arrival, fit: PatchSet, calibration: PatchSet, skipped: tuple[Skipped, ...]
     ) -> None:
-        name, readable = arrival.category.name, fit.num_images + calibration.num_images
+        """Raise where too much is unreadable, or too little is left of a new class; warn of what is skipped."""
+        name, total = arrival.category.name, len(arrival.category.train)
         limit = self._stream.max_bad_share
-        if len(skipped) > limit * (readable + len(skipped)):
-            raise TooManyBadImages(name, len(skipped), readable + len(skipped), limit, skipped[0].path)
-        is_known = name in self._manifest.classes
-        if (not is_known and readable < MIN_IMAGES) or not fit.num_images or not (calibration.num_images or is_known):
+        if len(skipped) > limit * total:
+            raise TooManyBadImages(name, len(skipped), total, limit, skipped[0].path)
+        readable = fit.num_images + calibration.num_images
+        complete = readable >= MIN_IMAGES and fit.num_images and calibration.num_images
+        if not complete and name not in self._manifest.classes:
             where = arrival.category.train[0].path.rpartition("/")[0] if arrival.category.train else name
             raise TooFewImages(name, readable, MIN_IMAGES, where)
+        if skipped:
+            first = f"{skipped[0].path}: {skipped[0].reason}"
+            text = f"class {name!r}: {len(skipped)} of {total} images are unreadable and skipped, the first is {first}"
+            warnings.warn(text, EagleRayWarning, stacklevel=2)
 
     def _assign(self, name: str, fit: PatchSet) -> tuple[int, dict[int, float]]:
         """The expert that knows the class already, or the one that eq. 1 and 2 choose for it."""
@@ -201,7 +212,7 @@ def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[st
     if len(digests) < MIN_IMAGES:
         return frozenset()
     ranked = sorted(digests, key=lambda digest: hashlib.sha256(f"{seed}:{digest}".encode()).digest())
-    return frozenset(ranked[: max(1, round(share * len(ranked)))])
+    return frozenset(ranked[: min(max(1, round(share * len(ranked))), len(ranked) - 1)])
 
 
 def _check_same_settings(found: Manifest, ours: Manifest, where: str) -> None:

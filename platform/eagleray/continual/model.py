@@ -36,9 +36,9 @@ class Model:
         return cls(manifest.version, banks, experts, config)
 
     def with_banks(self, changed: Mapping[str, StoredBank], expert: int) -> "Model":
-        """The model after one expert changed."""
-        experts = {**self.experts, **dict.fromkeys(changed, expert)}
-        return dataclasses.replace(self, banks={**self.banks, **changed}, experts=experts)
+        """The model after one expert changed; classes in order of name, as in the store, so that sums do not differ."""
+        banks, experts = {**self.banks, **changed}, {**self.experts, **dict.fromkeys(changed, expert)}
+        return dataclasses.replace(self, banks=dict(sorted(banks.items())), experts=dict(sorted(experts.items())))
 
     def without(self, name: str) -> "Model":
         """The model after a class was removed."""

@@ -154,8 +154,11 @@ class StreamRun:
 
     def _remember_tests(self, arrivals: Iterable[Arrival]) -> None:
         """Write down where the test images of arriving classes are, for runs that will not get them again."""
-        self._tests.update({arrival.category.name: arrival.category.test for arrival in arrivals})
-        rows = {name: [list(to_json(s).values()) for s in samples] for name, samples in sorted(self._tests.items())}
+        given = {arrival.category.name: arrival.category.test for arrival in arrivals}
+        for name, samples in given.items():
+            self._tests[name] = samples or self._tests.get(name, ())  # an update may bring good images only
+        self._tests = dict(sorted(self._tests.items()))  # the order of a resumed run
+        rows = {name: [list(to_json(s).values()) for s in samples] for name, samples in self._tests.items()}
         write_json(self._folder / "tests.json", rows)
 
 

@@ -128,7 +128,8 @@ def _load_file(whole: "torch.nn.Module", path: Path) -> None:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         result = whole.load_state_dict(loaded, strict=False)
     except Exception as error:  # foreign files fail in as many ways as there are writers
-        raise WeightsMissing(str(path), f"not a state dict of this backbone ({str(error).splitlines()[0]})") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsMissing(str(path), f"not a state dict of this backbone ({reason})") from error
     if result.missing_keys:
         raise WeightsMissing(str(path), f"it lacks {len(result.missing_keys)} tensors, {result.missing_keys[0]} first")
 

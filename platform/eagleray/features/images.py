@@ -45,11 +45,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def load_mask(path: str | Path) -> Bools:
-    """Read one ground-truth mask, shape (Y, X): true where the picture is defective."""
+    """Read one ground-truth mask, shape (Y, X): true where the picture is defective.
+
+    Raises:
+        BadImage: as `load_image`.
+    """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("L")) > 0
-    except (OSError, ValueError, SyntaxError) as error:
+            return np.asarray(ImageOps.exif_transpose(image).convert("L")) > 0
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(str(path), f"cannot be read as a mask ({_reason(error)}); replace or delete it") from error
 
 
