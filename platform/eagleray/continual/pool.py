@@ -40,9 +40,19 @@ class PatchSet:
     """The pool's handles of the patches, one a shard; arrays or references."""
 
     @property
+    def filled(self) -> tuple[Any, ...]:
+        """Handles of the shards that hold at least one picture; of a shard without any, not even the shape is known."""
+        return tuple(shard for shard, info in zip(self.shards, self.infos, strict=True) if info.paths)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Pictures embedded, in order."""
+        return tuple(path for info in self.infos for path in info.paths)
+
+    @property
     def num_images(self) -> int:
-        """Pictures embedded."""
-        return sum(len(info.paths) for info in self.infos)
+        """Number of pictures embedded."""
+        return len(self.paths)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
