@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import sys
 import warnings
@@ -35,7 +36,7 @@ def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, descripti
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        raise ConfigError("the command line", f"understood ({_first_sentence(caught.getvalue())})", arguments) from stop
+        raise ConfigError("the command line", f"understood ({_unframed(caught.getvalue())})", arguments) from stop
 
 
 @contextlib.contextmanager
@@ -81,18 +82,19 @@ def _show_warning(
 
 
 def _preset(presets: Mapping[str, T], arguments: Sequence[str]) -> str:
-    for position, argument in enumerate(arguments):
+    chosen = next(iter(presets))
+    for position, argument in enumerate(arguments):  # as for every flag, the last one counts
         name, _, value = argument.partition("=")
         if name == "--preset":
             chosen = value or next(iter(arguments[position + 1 :]), "")
             if chosen not in presets:
                 raise ConfigError("--preset", f"one of {', '.join(presets)}", chosen)
-            return chosen
-    return next(iter(presets))
+    return chosen
 
 
-def _first_sentence(framed: str) -> str:
-    """The message inside tyro's frame: the first line that is neither title nor rule."""
-    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip(" -") for line in framed.splitlines()]
-    lines = [line for line in lines if line]
-    return lines[1] if len(lines) > 1 else "".join(lines)
+def _unframed(text: str) -> str:
+    """What tyro says inside its frame, as one line: all between the title and the first rule, and the flag it meant."""
+    lines = [re.sub("[\u2500-\u257f]", "", line).strip() for line in text.strip().splitlines()]
+    message = " ".join(itertools.takewhile(bool, lines[1:])) or " ".join(lines)
+    meant = re.search(r"Perhaps you meant:\s*(--[\w.-]+)", "\n".join(lines))
+    return f"{message}; perhaps you meant {meant[1]}" if meant else message
