@@ -13,13 +13,16 @@ _PACKAGES = ("eagleray", "faiss-cpu", "faiss-gpu-cu12", "numpy", "onnxruntime", 
 
 
 def git_commit() -> str | None:
-    """Commit of the source tree that runs, with a + where files differ from it; None outside a git checkout."""
-    root = Path(__file__).resolve().parent
+    """Commit of the source tree that runs, with a + where files differ from it; None outside our git checkout."""
+    here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=here.parent, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", here.name)  # installed into a venv, the checkout around us is not ours
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
