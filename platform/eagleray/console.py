@@ -1,6 +1,7 @@
 """What jobs and the command line share: flags from dataclasses, progress bars, and errors as one line."""
 
 import contextlib
+import errno
 import io
 import itertools
 import re
@@ -20,6 +21,10 @@ T = TypeVar("T")
 
 USER_ERROR = 2
 """Exit code for a mistake that the user can cure."""
+
+_CURES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then run the same command with --resume") | (
+    dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions or choose another folder")
+)
 
 
 def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, description: str) -> T:
@@ -59,6 +64,11 @@ def run_main(main: Callable[[], None]) -> int:
         main()
     except EagleRayError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:
+        if error.errno not in _CURES:
+            raise
+        print(f"error: {error.filename or 'the disk'}: {error.strerror}; {_CURES[error.errno]}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("stopped; what was learned is kept, --resume goes on from there", file=sys.stderr)
