@@ -5,6 +5,7 @@ by the content of its images and skipped, so the same stream can be given again 
 product in it.
 """
 
+import dataclasses
 import hashlib
 import warnings
 from collections.abc import Mapping
@@ -23,7 +24,15 @@ from eagleray.data import Sample, image_digest
 from eagleray.errors import BadImage, ConfigError, EagleRayWarning, TooFewImages, TooManyBadImages, UnknownClass
 from eagleray.experts import ScoringConfig
 from eagleray.routing import similarities
-from eagleray.storage import ClassEntry, Event, Manifest, ModelStore, Skipped
+from eagleray.storage import (
+    ClassEntry,
+    Event,
+    Manifest,
+    ModelStore,
+    Skipped,
+    read_image_list,
+    write_image_list,
+)
 
 MODEL_KIND = "mecad"
 MIN_IMAGES = 5
@@ -132,6 +141,7 @@ class Learner:
             n: ClassEntry(expert=expert, blob=s.digest, rows=s.num_rows, num_images=s.bank.num_images)
             for n, s in changed.items()
         }
+        learned = tuple(digest for digest, path in new.items() if path in readable)
         return self._commit(
             {**self._manifest.classes, **entries},
             Event(
@@ -139,8 +149,9 @@ class Learner:
                 op="update" if name in self._manifest.classes else "learn",
                 class_name=name,
                 expert=expert,
-                images=tuple(digest for digest, path in new.items() if path in readable),
-                similarities={str(e): similarity for e, similarity in found.items()},
+                images=write_image_list(self._store, learned),
+                num_images=len(learned),
+                similarities=dict(sorted((str(e), similarity) for e, similarity in found.items())),
                 skipped=skipped,
             ),
             self._model.with_banks(changed, expert),
@@ -157,18 +168,16 @@ class Learner:
         return self._commit(kept, event, self._model.without(name))
 
     def _commit(self, classes: dict[str, ClassEntry], event: Event, model: Model) -> Event:
-        successor = self._manifest.successor(classes=classes, history=(*self.history, event))
+        successor = self._manifest.successor(classes=dict(sorted(classes.items())), history=(*self.history, event))
         version = self._store.commit(successor)
-        self._manifest = self._store.read(version)
+        # Names are sorted above, so that this equals what a resumed run reads, in the order of its dicts too.
+        self._manifest = dataclasses.replace(successor, version=version)
         self._model = model.at_version(version)
-        return self._manifest.history[-1]  # as a resumed run reads it
+        return event
 
     def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, str], tuple[Skipped, ...]]:
         """Pictures that are new to this class, by content digest in order of path, and files that cannot be opened."""
-        known: set[str] = set()
-        for event in self.history:
-            if event.class_name == name:
-                known = set() if event.op == "remove" else known | set(event.images)
+        known = self._learned(name)
         new: dict[str, str] = {}
         skipped = []
         for sample in samples:
@@ -180,6 +189,14 @@ class Learner:
             if digest not in known:
                 new.setdefault(digest, sample.path)
         return new, tuple(skipped)
+
+    def _learned(self, name: str) -> frozenset[str]:
+        """Content digests of the pictures that a class was learned from, since it was last removed."""
+        lists: list[str | None] = []
+        for event in self.history:
+            if event.class_name == name:
+                lists = [] if event.op == "remove" else [*lists, event.images]
+        return frozenset(digest for blob in lists if blob for digest in read_image_list(self._store, blob))
 
     def _check_images(
         self, arrival: Arrival, fit: PatchSet, calibration: PatchSet, skipped: tuple[Skipped, ...]

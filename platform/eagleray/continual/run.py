@@ -130,7 +130,7 @@ class StreamRun:
                 "op": event.op,
                 "class": event.class_name,
                 "expert": event.expert,
-                "num_images": len(event.images),
+                "num_images": event.num_images,
                 "skipped": to_json(event.skipped),
                 "similarities": event.similarities,
                 "rows_per_expert": {str(expert): rows for expert, rows in model.rows_held().items()},

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -83,8 +83,19 @@ class Files:
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file directly in a folder, temporary leftovers included, by its name below the root."""
         with translated(self.place(folder)):
-            found = self._fs.get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
+            selector = fs.FileSelector(self._path(folder), allow_not_found=True)
+            try:
+                found = self._fs.get_file_info(selector)
+            except FileNotFoundError:  # pyarrow looked twice, and another process made the folder in between
+                found = self._fs.get_file_info(selector)
         return {f"{folder}/{info.base_name}".lstrip("/"): info.size for info in found if info.is_file}
+
+    def existing(self, names: Iterable[str]) -> set[str]:
+        """Those of some files that are there; one question each."""
+        names = list(names)
+        with translated(self._shown):
+            found = self._fs.get_file_info([self._path(name) for name in names])
+        return {name for name, info in zip(names, found, strict=True) if info.is_file}
 
     def delete(self, name: str) -> None:
         """Delete one file."""

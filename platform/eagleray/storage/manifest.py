@@ -36,11 +36,17 @@ class Event:
     op: Literal["learn", "update", "remove"]
     class_name: str
     expert: int
-    images: tuple[str, ...] = ()
-    """Content digests of the images learned in this step, in the order they were read."""
+    images: str | None = None
+    """sha256 of the list of images learned in this step (`eagleray.storage.image_list`); None where there are none."""
+    num_images: int = 0
+    """Length of that list."""
     similarities: dict[str, float] = field(default_factory=dict)
     """What the assignment compared: similarity of the class to each candidate, higher is closer."""
     skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images is not None:
+            _check_digest("images", self.images)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +95,9 @@ class Manifest:
 
     def digests(self) -> frozenset[str]:
         """Every blob that this version needs."""
-        return frozenset(entry.blob for entry in self.classes.values()) | frozenset(self.blobs.values())
+        banks = {entry.blob for entry in self.classes.values()}
+        lists = {event.images for event in self.history if event.images is not None}
+        return frozenset({*banks, *lists, *self.blobs.values()})
 
     def successor(self, **changes: Any) -> "Manifest":
         """The uncommitted manifest that grows from this version, with these fields changed."""

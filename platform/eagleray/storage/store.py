@@ -38,6 +38,9 @@ class ModelStore:
         text = os.fspath(uri)
         # Absolute, because a worker that gets the store runs in another folder.
         self._uri = text if "://" in text else str(Path(text).absolute())
+        # Blobs of the version this object committed last. Nothing deletes what a version names, so the next commit
+        # checks only what it adds: learning a class costs the same however many are known.
+        self._committed: frozenset[str] = frozenset()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ModelStore, (self._uri,)
@@ -117,7 +120,8 @@ class ModelStore:
             StoreCorrupt: a blob that the manifest names is not there.
             StoreError: the manifest's parent is not the current version, because another run committed meanwhile.
         """
-        self._check_blobs(manifest)
+        digests = manifest.digests()
+        self._check_blobs(digests - self._committed)
         with self._files.lock():
             pointer = self._require_pointer()
             if (manifest.parent or 0) != pointer.version:
@@ -132,6 +136,7 @@ class ModelStore:
             numbered = dataclasses.replace(manifest, version=number)
             self._files.write(_version(number), to_bytes(numbered))
             self._move(Pointer(version=number, latest=number))
+        self._committed = digests
         return number
 
     def current(self) -> Manifest | None:
@@ -170,7 +175,7 @@ class ModelStore:
         Raises:
             StoreError: there is no such version, or it is not whole.
         """
-        self._check_blobs(self.read(version))
+        self._check_blobs(self.read(version).digests())
         with self._files.lock():
             self._move(Pointer(version=version, latest=self._require_pointer().latest))
 
@@ -218,13 +223,15 @@ class ModelStore:
     def _move(self, pointer: Pointer) -> None:
         self._files.write(_CURRENT, to_bytes(pointer))
 
-    def _check_blobs(self, manifest: Manifest) -> None:
-        # One listing, not a question per blob: on an object store each question is a round trip.
-        missing = set(map(_blob, manifest.digests())) - self._files.sizes("blobs").keys()
-        if missing:
+    def _check_blobs(self, digests: frozenset[str]) -> None:
+        names = set(map(_blob, digests))
+        # On an object store each question is a round trip, and so is each thousand names of a listing.
+        found = self._files.existing(names) if len(names) <= _FEW else self._files.sizes("blobs").keys()
+        if missing := names - found:
             raise StoreCorrupt(self._files.place(min(missing)), f"this blob is not there; {_CURE}")
 
 
+_FEW = 16
 _CURE = "restore the file from a backup, roll back to a version that does without it, or learn again"
 
 

@@ -20,7 +20,7 @@ FULL = Manifest(
     },
     blobs={"router": "c" * 64},
     history=(
-        Event(step=1, op="learn", class_name="nut", expert=1, images=("d" * 64,), similarities={"bolt": 0.5}),
+        Event(step=1, op="learn", class_name="nut", expert=1, images="d" * 64, num_images=2, similarities={"0": 0.5}),
         Event(step=2, op="update", class_name="nut", expert=1, skipped=(Skipped(path="x.png", reason="truncated"),)),
     ),
     provenance={"git": None},
@@ -40,8 +40,8 @@ def test_equal_models_give_equal_bytes_whatever_the_order_they_were_filled_in():
     assert to_bytes(FULL).endswith(b"}\n")
 
 
-def test_digests_are_those_of_the_classes_and_of_the_named_blobs():
-    assert FULL.digests() == {"a" * 64, "b" * 64, "c" * 64}
+def test_digests_are_those_of_the_classes_of_the_named_blobs_and_of_the_image_lists():
+    assert FULL.digests() == {"a" * 64, "b" * 64, "c" * 64, "d" * 64}
 
 
 def test_a_successor_grows_from_its_version_and_waits_for_a_number():
@@ -77,6 +77,7 @@ def test_another_schema_version_is_named_beside_ours():
         {"classes": {"nut": {"expert": 0, "blob": "B" * 64, "rows": 1, "num_images": 1}}},
         {"classes": {"nut": {"expert": 0}}},
         {"history": [{"step": 1, "op": "forget", "class_name": "nut", "expert": 0}]},
+        {"history": [{"step": 1, "op": "learn", "class_name": "nut", "expert": 0, "images": "../../etc/passwd"}]},
     ],
 )
 def test_fields_that_are_not_the_schemas_are_corrupt(change):

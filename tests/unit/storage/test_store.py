@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from eagleray.errors import StoreCorrupt, StoreError, StoreMissing, StoreVersion
-from eagleray.storage import ModelStore
+from eagleray.storage import Event, ModelStore, read_image_list, write_image_list
 from eagleray.storage.files import Files
 
 
@@ -88,6 +88,30 @@ def test_a_commit_whose_blob_is_missing_changes_nothing(store, commit):
     assert snapshot(store) == before
 
 
+def test_a_commit_asks_only_for_blobs_that_the_version_before_does_not_name(store, commit, monkeypatch):
+    for number in range(40):
+        commit(store, b"%d" % number)
+    asked = []
+    existing = Files.existing
+
+    def watch(files, names):
+        asked.append(set(names))
+        return existing(files, names)
+
+    monkeypatch.setattr(Files, "existing", watch)
+    commit(store, b"new")
+    assert asked == [{f"blobs/{hashlib.sha256(b'new').hexdigest()}"}]
+
+
+def test_a_store_opened_anew_checks_every_blob_of_its_first_commit(store, commit):
+    for number in range(40):
+        commit(store, b"%d" % number)
+    gone = store.current().classes["c7"].blob
+    Path(store.blob_path(gone)).unlink()
+    with pytest.raises(StoreCorrupt, match=gone):
+        commit(ModelStore.open(store.uri), b"new")
+
+
 def test_a_commit_that_grew_from_an_old_version_is_refused(store, commit):
     commit(store, b"a")
     stale = store.current().successor()
@@ -148,6 +172,15 @@ def test_remove_unused_keeps_what_any_committed_version_names(store, commit):
     assert snapshot(store).keys() == kept.keys() | {root / "notes.txt"}
     assert store.remove_unused() == 0
     store.rollback(2)
+
+
+def test_remove_unused_keeps_the_image_lists_of_the_history(store, commit):
+    commit(store, b"a")
+    listed = write_image_list(store, ["ab12"])
+    event = Event(step=1, op="learn", class_name="c0", expert=0, images=listed, num_images=1)
+    store.commit(store.current().successor(history=(event,)))
+    assert store.remove_unused() == 0
+    assert read_image_list(store, listed) == ("ab12",)
 
 
 def test_remove_unused_deletes_nothing_when_a_manifest_cannot_be_read(store, commit):
