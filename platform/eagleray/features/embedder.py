@@ -4,6 +4,7 @@ The whole chain, pixel statistics included, is one torch module. On CUDA it runs
 to ONNX and run by onnxruntime, several times faster, so workers there need neither torch nor the weights' package.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -179,10 +180,12 @@ def _read_cache(entry: Path) -> tuple[str, bytes] | None:
 
 def _write_cache(entry: Path, digest: str, model: bytes) -> None:
     head = f"{digest} {hashlib.sha256(model).hexdigest()}\n".encode()
+    partial = entry.with_name(f".{entry.name}.{os.getpid()}.tmp")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=entry.parent, delete=False) as file:
-            file.write(head + model)
-        Path(file.name).replace(entry)
+        partial.write_bytes(head + model)
+        partial.replace(entry)
     except OSError as error:  # a cache that cannot be written costs time, not results
         logging.getLogger(__name__).warning("extractor not cached in %s: %s", entry.parent, error)
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -8,7 +8,7 @@ the first frame counts; CMYK, palette and grey become RGB.
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from eagleray.arrays import Bools, Pixels
 from eagleray.errors import BadImage
@@ -38,8 +38,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
+            width, height = image.size
+            if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows have turned this size already
+                width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
-            return (image.width, image.height) if turned else (image.height, image.width)
+            return (width, height) if turned else (height, width)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
 
