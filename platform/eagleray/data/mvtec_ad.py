@@ -1,0 +1,120 @@
+"""Reader for the layout of MVTec AD, which most inspection data sets share.
+
+    <root>/<category>/train/good/*                          good images, the only part that is required
+    <root>/<category>/test/good/*                           good images held out
+    <root>/<category>/test/<defect>/*                       defective images
+    <root>/<category>/ground_truth/<defect>/<stem>_mask.*   masks, also called <stem>.*; any image has one or none
+
+A root that itself holds train/ is one category, named after its folder. Masks under ground_truth/good are not
+read: a good image has no defective pixel. Source: Bergmann et al. 2019 (MVTec AD), supplementary readme.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from PIL import ExifTags, Image
+
+from eagleray.data.files import choose, data_root, list_folders, list_images
+from eagleray.data.sample import GOOD, Category, Sample
+from eagleray.errors import DataError, EagleRayWarning
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on broken files
+
+
+def is_mvtec_ad(root: str | Path) -> bool:
+    """Whether `root`, or any folder in it, has a train/ folder."""
+    path = data_root(root)
+    return any((folder / "train").is_dir() for folder in (path, *list_folders(path)))
+
+
+def read_mvtec_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[Category, ...]:
+    """Read the chosen categories, in the given order, or all of them, sorted by name.
+
+    Only the headers of masks and of their images are read. Images with an unreadable header are listed all the
+    same: whoever decodes them counts them.
+
+    Raises:
+        DataError: no category; a category without a good image; a mask that is unreadable, has no image or has
+            another size than its image.
+        UnknownClass: a name in `categories` that is not there.
+    """
+    path = data_root(root)
+    if (path / "train").is_dir():
+        folders = {path.name: path}
+    else:
+        folders = {folder.name: folder for folder in list_folders(path) if _is_category(folder)}
+    if not folders:
+        raise DataError(str(path), "no category found; good images belong in <category>/train/good")
+    return tuple(_read_category(name, folder) for name, folder in choose(folders, categories, path).items())
+
+
+def _is_category(folder: Path) -> bool:
+    if (folder / "train").is_dir():
+        return True
+    if (folder / "test").is_dir():
+        warnings.warn(f"{folder}: skipped, it has test/ but no train/", EagleRayWarning, stacklevel=3)
+    return False
+
+
+def _read_category(name: str, folder: Path) -> Category:
+    train = tuple(_sample(path, name, "train") for path in list_images(folder / "train" / GOOD))
+    if not train:
+        raise DataError(str(folder), "has no good image; put good images into train/good")
+    test: list[Sample] = []
+    tested = list_folders(folder / "test")
+    for defect in tested:
+        images = list_images(defect)
+        masks = {} if defect.name == GOOD else _masks(folder / "ground_truth" / defect.name, images)
+        test += [_sample(path, name, "test", masks.get(path)) for path in images]
+    for masked in list_folders(folder / "ground_truth"):
+        if masked.name not in {GOOD, *(defect.name for defect in tested)}:
+            _masks(masked, [])  # a whole folder of masks without images
+    return Category(name, train, tuple(test))
+
+
+def _sample(path: Path, category: str, split: Literal["train", "test"], mask: Path | None = None) -> Sample:
+    defect = path.parent.name
+    return Sample(str(path), category, split, int(defect != GOOD), defect, None if mask is None else str(mask))
+
+
+def _masks(folder: Path, images: list[Path]) -> dict[Path, Path]:
+    """Find and check the mask of each image; <stem>_mask goes before <stem>."""
+    stems = {path.stem for path in images}
+    by_stem = {path.stem: path for path in list_images(folder)}
+    for stem, mask in by_stem.items():
+        if stem not in stems and stem.removesuffix("_mask") not in stems:
+            expected = folder.parents[1] / "test" / folder.name / stem.removesuffix("_mask")
+            raise DataError(str(mask), f"a mask without its image {expected}.*; restore the image or delete the mask")
+    found = {path: by_stem.get(f"{path.stem}_mask", by_stem.get(path.stem)) for path in images}
+    masks = {path: mask for path, mask in found.items() if mask is not None}
+    for path, mask in masks.items():
+        _check_size(path, mask)
+    return masks
+
+
+def _check_size(image: Path, mask: Path) -> None:
+    try:
+        mask_size = _shown_size(mask)
+    except _UNREADABLE as error:
+        raise DataError(str(mask), "the mask cannot be read as an image; replace or delete it") from error
+    try:
+        image_size = _shown_size(image)
+    except _UNREADABLE:
+        return
+    if mask_size != image_size:
+        wrong, right = ("x".join(map(str, size)) for size in (mask_size, image_size))
+        raise DataError(
+            str(mask), f"the mask is {wrong} pixels but its image {image} is {right}; resize or replace the mask"
+        )
+
+
+def _shown_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as a viewer shows them, from the header alone."""
+    with Image.open(path) as image:
+        # Pillow turns the size of a TIFF itself, and would decode a whole PNG to look for EXIF behind its pixels.
+        may_turn = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if may_turn else 1
+        width, height = image.size
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
