@@ -27,10 +27,14 @@ class BankConfig:
     """Size of the seeded random projection in which rows are selected; the rows kept are full-dimensional."""
     memory_mb: int = 400
     """Patches of one class beyond this are selected in two rounds, shard by shard."""
-    num_prototypes: int = 8
+    num_prototypes: int = 4
     """Typical images of each class kept for routing."""
     whitening_directions: int = 64
-    """Directions of a class's natural variation that are damped; 0 compares embeddings as they are."""
+    """Directions in which a class's patches vary anyway and count less; 0 compares them as they are. Each takes the
+    place of one row in the class's budget."""
+    global_directions: int = 32
+    """Directions in which a class's images vary as a whole, for the image-level score; 0 scores by patches alone. Each
+    takes the place of one row in the class's budget."""
     whitening_shrinkage: float = 0.2
     """Share of the mean variance in each direction's, in (0, 1]; 1 damps nothing."""
 
@@ -39,6 +43,7 @@ class BankConfig:
         check_at_least("--bank.memory-mb", self.memory_mb, 1)
         check_at_least("--bank.num-prototypes", self.num_prototypes, 1)
         check_at_least("--bank.whitening-directions", self.whitening_directions, 0)
+        check_at_least("--bank.global-directions", self.global_directions, 0)
         check_share("--bank.whitening-shrinkage", self.whitening_shrinkage, zero=False)
 
 
@@ -51,6 +56,8 @@ class ClassBank:
     """Patch embeddings, whitened if there is a whitening, in farthest-first order: the first m are the coreset of m."""
     whitening: Whitening | None
     """What embeddings go through before they are compared with rows."""
+    appearance: Whitening | None
+    """Mean and variation of whole images' mean embeddings, for the image-level score."""
     centroid_D: Floats
     """Mean of all patch embeddings learned, not whitened, for the assignment (MECAD eq. 1)."""
     prototypes_KD: Floats
@@ -58,7 +65,9 @@ class ClassBank:
     level_rows_L: Ints
     """Sizes of the prefixes that were calibrated, rising; the last is the number of rows."""
     calibration_LN: Floats
-    """Image scores of held-out good images against each prefix; rising size gives falling scores."""
+    """Patch-level image scores of held-out good images against each prefix; more rows, lower scores."""
+    appearance_N: Floats
+    """Image-level scores of the same images; empty without an appearance."""
     num_images: int
     """Good images behind the rows."""
     coverage_radius: float
@@ -72,18 +81,19 @@ class ClassBank:
         return len(self.rows_MD)
 
     @property
-    def calibration_N(self) -> Floats:
-        """Scores of held-out good images against all rows held."""
-        scores_N: Floats = self.calibration_LN[-1]
-        return scores_N
+    def num_vectors(self) -> int:
+        """Rows and directions held: what counts towards the budgets."""
+        parts = (self.whitening, self.appearance)
+        return self.num_rows + sum(int(part.directions_DJ.shape[1]) for part in parts if part)
 
-    def truncated(self, num_rows: int) -> "ClassBank":
-        """The longest calibrated prefix of at most `num_rows` rows: a smaller bank of the same class, nothing refitted.
+    def truncated(self, num_vectors: int) -> "ClassBank":
+        """The longest calibrated prefix of at most `num_vectors` rows and directions; nothing is fitted again.
 
         The smallest calibrated prefix is returned where even that is longer.
         """
-        if num_rows >= self.num_rows:
+        if num_vectors >= self.num_vectors:
             return self
+        num_rows = self.num_rows - (self.num_vectors - num_vectors)
         level = max(int(np.searchsorted(self.level_rows_L, num_rows, side="right")) - 1, 0)
         return dataclasses.replace(
             self,
@@ -101,10 +111,12 @@ class ClassBank:
     def to_bytes(self) -> bytes:
         """Arrow IPC: one tensor column per array, the rest as JSON in the schema. Equal banks give equal bytes."""
         plain: dict[str, Any] = {"schema": BANK_SCHEMA} | {name: getattr(self, name) for name in _PLAIN}
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        if self.whitening:
-            plain["rest_gain"] = self.whitening.rest_gain
-            arrays |= {name: getattr(self.whitening, name) for name in _WHITENING_ARRAYS}
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name).size}
+        for part in _PARTS:
+            whitening = getattr(self, part)
+            if whitening:
+                plain[part] = {name: getattr(whitening, name) for name in _PART_PLAIN}
+                arrays |= {f"{part}.{name}": getattr(whitening, name) for name in _PART_ARRAYS}
         table = pa.table({name: _to_column(array) for name, array in arrays.items()})
         table = table.replace_schema_metadata({"eagleray": json.dumps(plain, sort_keys=True)})
         sink = pa.BufferOutputStream()
@@ -126,17 +138,21 @@ class ClassBank:
             if plain.pop("schema") != BANK_SCHEMA:
                 raise StoreVersion(place, f"a class bank of another schema than {BANK_SCHEMA}; learn the class again")
             arrays: dict[str, Any] = {name: _from_column(table[name]) for name in table.column_names}
-            rest_gain = plain.pop("rest_gain", None)
-            parts = {name: arrays.pop(name) for name in _WHITENING_ARRAYS if rest_gain is not None}
-            whitening = Whitening(**parts, rest_gain=rest_gain) if parts else None
-            return cls(**plain, **arrays, whitening=whitening)
+            parts: dict[str, Any] = dict.fromkeys(_PARTS)
+            for part in plain.keys() & set(_PARTS):
+                own = {name: arrays.pop(f"{part}.{name}") for name in _PART_ARRAYS}
+                parts[part] = Whitening(**own, **plain.pop(part))
+            empty: dict[str, Any] = {name: np.empty(0, np.float32) for name in _ARRAYS if name not in arrays}
+            return cls(**plain, **arrays, **empty, **parts)
         except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a class bank ({error}); learn the class again") from error
 
 
-_ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN")
+_ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN", "appearance_N")
 _PLAIN = ("name", "num_images", "coverage_radius", "provenance")
-_WHITENING_ARRAYS = ("mean_D", "directions_DJ", "gains_J")
+_PARTS = ("whitening", "appearance")
+_PART_ARRAYS = ("mean_D", "directions_DJ", "variances_J")
+_PART_PLAIN = ("rest_variance", "shrinkage")
 
 
 def _to_column(array: AnyArray) -> pa.Array:

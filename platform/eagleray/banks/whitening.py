@@ -1,7 +1,7 @@
 """Whitening: directions in which a class's good patches vary anyway count less.
 
 A plain distance lets the few directions of largest natural variation (lighting, texture phase) drown a defect that
-stands out in a quiet one. Whitening with shrinkage is the Mahalanobis distance with a regularised covariance.
+stands out in a quiet one. Distances after whitening are Mahalanobis distances with a shrunken, low-rank covariance.
 
 Shapes, beside the legend of eagleray.arrays: J directions kept.
 """
@@ -20,68 +20,99 @@ _BLOCK_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class Whitening:
-    """A linear map of embeddings: gain of each kept direction, and one gain for all the rest."""
+    """Mean and variances of embeddings, and the linear map that evens the variances out."""
 
     mean_D: Floats
     directions_DJ: Floats
     """Orthonormal directions of largest variance."""
-    gains_J: Floats
-    """Factor along each kept direction."""
-    rest_gain: float
-    """Factor along all other directions."""
+    variances_J: Floats
+    """Variance along each of them."""
+    rest_variance: float
+    """Mean variance along all other directions."""
+    shrinkage: float
+    """Share of the mean variance in each direction's, in (0, 1]; 1 evens out nothing."""
 
     def apply(self, patches_ND: AnyArray) -> Floats:
         """Whitened embeddings (N, D)."""
+        gains_J, rest_gain = self._gains()
         centred_ND = patches_ND.astype(np.float32) - self.mean_D
         along_NJ = centred_ND @ self.directions_DJ
-        along_NJ *= self.gains_J - np.float32(self.rest_gain)
-        centred_ND *= np.float32(self.rest_gain)
+        along_NJ *= gains_J - rest_gain
+        centred_ND *= rest_gain
         centred_ND += along_NJ @ self.directions_DJ.T
         return centred_ND
 
     def undo(self, whitened_ND: Floats) -> Floats:
         """The embeddings (N, D) that `apply` made these of."""
+        gains_J, rest_gain = self._gains()
         along_NJ = whitened_ND @ self.directions_DJ
-        rest_ND = whitened_ND - along_NJ @ self.directions_DJ.T
-        along_ND = (along_NJ / self.gains_J) @ self.directions_DJ.T
-        return np.asarray(self.mean_D + rest_ND / np.float32(self.rest_gain) + along_ND, dtype=np.float32)
+        along_NJ *= 1 / gains_J - 1 / rest_gain
+        along_NJ = along_NJ.astype(np.float32)
+        return (self.mean_D + whitened_ND / rest_gain + along_NJ @ self.directions_DJ.T).astype(np.float32)
+
+    def covariance(self) -> NDArray[np.float64]:
+        """The covariance (D, D) that this whitening stands for."""
+        directions_DJ = self.directions_DJ.astype(np.float64)
+        excess_J = self.variances_J.astype(np.float64) - self.rest_variance
+        return (directions_DJ * excess_J) @ directions_DJ.T + self.rest_variance * np.eye(len(self.mean_D))
+
+    def _gains(self) -> tuple[Floats, np.float32]:
+        """Factors that scale each direction to the shrunken variance, the mean variance staying what it is.
+
+        A variance v counts as (1 - shrinkage) v + shrinkage * mean(v), as in a shrunken Mahalanobis distance.
+        """
+        dim, kept = self.directions_DJ.shape
+        middle = (float(self.variances_J.sum(dtype=np.float64)) + (dim - kept) * self.rest_variance) / dim
+        if middle == 0:  # one and the same patch everywhere
+            return np.ones(kept, np.float32), np.float32(1)
+        gains = np.sqrt(
+            middle / ((1 - self.shrinkage) * np.append(self.variances_J, self.rest_variance) + self.shrinkage * middle)
+        ).astype(np.float32)
+        return gains[:-1], gains[-1]
 
 
-def fit_whitening(shards: Iterable[AnyArray], *, num_directions: int, shrinkage: float) -> Whitening:
-    """Estimate the whitening of one class.
+def fit_whitening(
+    shards: Iterable[AnyArray],
+    *,
+    num_directions: int,
+    shrinkage: float,
+    known: Whitening | None = None,
+    known_count: int = 0,
+) -> Whitening:
+    """Estimate mean and covariance of embeddings, keeping the directions of largest variance.
 
-    The covariance's eigenvalues v become (1 - shrinkage) v + shrinkage * mean(v); those beyond `num_directions` are
-    replaced by their mean first, so that they share one gain. Gains are scaled so that the mean variance stays what
-    it was, which keeps distances of different classes on one scale.
+    Variances beyond the `num_directions` largest are replaced by their mean, so the map stays small: a few vectors, and
+    the same number for all other directions.
 
     Args:
-        shards: patch embeddings (n, D) each; read once.
-        num_directions: directions with a gain of their own; at most D.
-        shrinkage: in (0, 1]; 1 leaves embeddings as they are but for the mean.
+        shards: embeddings (n, D) each; read once.
+        num_directions: at most D, and fewer where there are fewer embeddings.
+        shrinkage: see `Whitening`.
+        known: an earlier estimate, of `known_count` other embeddings, that these join.
+        known_count: weight of `known`.
     """
-    mean_D, covariance_DD = _moments(shards)
+    count, mean_D, covariance_DD = _moments(shards)
+    if known is not None:
+        weight = known_count / (known_count + count)
+        shift_D = known.mean_D.astype(np.float64) - mean_D
+        covariance_DD = weight * known.covariance() + (1 - weight) * covariance_DD
+        covariance_DD += weight * (1 - weight) * np.outer(shift_D, shift_D)
+        mean_D = mean_D + weight * shift_D
     with threadpool_limits(1, user_api="blas"):
         variances_D, directions_DD = np.linalg.eigh(covariance_DD)
     variances_D = np.clip(variances_D, 0, None)
-    kept = min(num_directions, len(variances_D))
-    rest = variances_D[: len(variances_D) - kept]
-    middle = float(variances_D.mean())
-    gains_J = _gains(variances_D[len(variances_D) - kept :], middle, shrinkage)
-    rest_gain = _gains(rest.mean(keepdims=True), middle, shrinkage)[0] if rest.size else 1.0
-    directions_DJ = directions_DD[:, len(variances_D) - kept :]
+    rest = len(variances_D) - max(1, min(num_directions, count + known_count - 1, len(variances_D)))
     return Whitening(
-        mean_D.astype(np.float32), directions_DJ.astype(np.float32), gains_J.astype(np.float32), float(rest_gain)
+        mean_D.astype(np.float32),
+        np.ascontiguousarray(directions_DD[:, rest:], dtype=np.float32),
+        variances_D[rest:].astype(np.float32),
+        float(variances_D[:rest].mean()) if rest else 0.0,
+        shrinkage,
     )
 
 
-def _gains(variances: NDArray[np.float64], middle: float, shrinkage: float) -> NDArray[np.float64]:
-    if middle == 0:  # one and the same patch everywhere
-        return np.ones_like(variances)
-    return np.sqrt(middle / ((1 - shrinkage) * variances + shrinkage * middle))
-
-
-def _moments(shards: Iterable[AnyArray]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (D,) and covariance (D, D), summed in double precision, block by block in the order given."""
+def _moments(shards: Iterable[AnyArray]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """Count, mean (D,) and covariance (D, D), summed in double precision, block by block in the order given."""
     count, total, products = 0, np.zeros(()), np.zeros(())
     with threadpool_limits(1, user_api="blas"):
         for shard_ND in shards:
@@ -91,4 +122,4 @@ def _moments(shards: Iterable[AnyArray]) -> tuple[NDArray[np.float64], NDArray[n
                 total = total + block_BD.sum(axis=0)
                 products = products + block_BD.T @ block_BD
     mean_D = total / count
-    return mean_D, products / count - np.outer(mean_D, mean_D)
+    return count, mean_D, products / count - np.outer(mean_D, mean_D)

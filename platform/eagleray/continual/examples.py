@@ -16,15 +16,12 @@ _WIDTH = 320
 """Largest side of an example, in pixels."""
 
 
-def write_examples(
-    out: Path, judged: Mapping[str, Sequence[Verdict]], thresholds: Mapping[str, float], *, sigma: float
-) -> list[dict[str, Any]]:
+def write_examples(out: Path, judged: Mapping[str, Sequence[Verdict]], *, sigma: float) -> list[dict[str, Any]]:
     """Write pictures under ``<out>/examples`` and say what each shows.
 
     Args:
         out: folder of the run.
         judged: verdicts by class.
-        thresholds: of each class; the colours of a heat map are scaled by that of the routed class.
         sigma: blur of the heat maps, in pixels of the original picture.
     """
     folder = out / "examples"
@@ -33,7 +30,7 @@ def write_examples(
     for class_number, verdicts in enumerate(judged.values()):
         for number, verdict in enumerate(_worst_and_best(verdicts)):
             stem = f"{class_number:03d}-{number}"
-            entries.append(_write(folder, stem, verdict, thresholds[verdict.routed_class], sigma))
+            entries.append(_write(folder, stem, verdict, sigma))
     return entries
 
 
@@ -46,12 +43,12 @@ def _worst_and_best(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return list({verdict.sample.path: verdict for verdict in picked}.values())
 
 
-def _write(folder: Path, stem: str, verdict: Verdict, limit: float, sigma: float) -> dict[str, Any]:
+def _write(folder: Path, stem: str, verdict: Verdict, sigma: float) -> dict[str, Any]:
     sample = verdict.sample
     picture = load_image(sample.path)
     heat = anomaly_map(verdict.patch_scores_HW, picture.shape[:2], sigma=sigma)
     _save(picture, folder / f"{stem}.png")
-    _save(overlay(picture, heat, limit=limit), folder / f"{stem}-heat.png")
+    _save(overlay(picture, heat, limit=verdict.patch_limit), folder / f"{stem}-heat.png")
     mask = None
     if sample.mask:
         _save(load_mask(sample.mask).astype(np.uint8) * 255, folder / f"{stem}-mask.png")

@@ -1,7 +1,7 @@
 """Fitting a class and making room for it: what an expert does when a class arrives (MECAD, section 3.4)."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from eagleray.banks import (
 )
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.replay import random_replay
-from eagleray.experts import BankExpert, ScoringConfig, image_score
+from eagleray.experts import BankExpert, ScoringConfig, appearance_score, image_score
 
 _SMALLEST_LEVEL = 25
 
@@ -75,32 +75,63 @@ def _fit_class(
     previous: ClassBank | None,
     patches: Sequence[Halves],
     calibration: Sequence[Halves],
-    num_rows: int,
+    budget: int,
 ) -> ClassBank:
-    """Rows, whitening, calibration and prototypes of one class; more images of a known class join its rows."""
+    """Rows, whitening, calibration and prototypes of one class; more images of a known class join what is known."""
     points = [shard.reshape(-1, shard.shape[-1]) for shard in patches]
-    whitening = previous.whitening if previous else _whitening(points, update.bank)
-    rows_MD = _select(points, previous, whitening, num_rows, update)
+    means_ND = _means(patches)
+    known_images = previous.num_images if previous else 0
+    known_whitening, known_appearance = (previous.whitening, previous.appearance) if previous else (None, None)
+    whitening = _fit_whitening(
+        points, update.bank.whitening_directions, update, known_whitening, known_images * _area(patches)
+    )
+    appearance = _fit_whitening([means_ND], update.bank.global_directions, update, known_appearance, known_images)
+    spent = sum(part.directions_DJ.shape[1] for part in (whitening, appearance) if part)
+    rows_MD = _select(points, previous, whitening, max(budget - spent, 1), update)
     levels_L = _levels(len(rows_MD))
-    means_ND = np.concatenate([shard.mean(axis=(1, 2), dtype=np.float32) for shard in patches])
+    calibration_LN = _calibrate(rows_MD, whitening, levels_L, calibration, update.scoring)
+    appearance_N = _appearances(calibration, appearance)
+    if previous is not None:
+        calibration_LN = np.concatenate([_at_levels(previous, levels_L), calibration_LN], axis=1)
+        appearance_N = np.concatenate([previous.appearance_N, appearance_N])
     return ClassBank(
         name=update.class_name,
         rows_MD=rows_MD,
         whitening=whitening,
+        appearance=appearance,
         centroid_D=_centroid(means_ND, previous),
         prototypes_KD=_prototypes(means_ND, previous, update),
         level_rows_L=levels_L,
-        calibration_LN=_calibrate(rows_MD, whitening, levels_L, calibration, previous, update.scoring),
-        num_images=len(means_ND) + (previous.num_images if previous else 0),
+        calibration_LN=calibration_LN,
+        appearance_N=appearance_N,
+        num_images=len(means_ND) + known_images,
         coverage_radius=coverage((_whitened(shard, whitening) for shard in points), rows_MD).radius,
         provenance=dict(update.provenance),
     )
 
 
-def _whitening(points: Sequence[AnyArray], bank: BankConfig) -> Whitening | None:
-    if bank.whitening_directions == 0:
+def _means(shards: Sequence[Halves]) -> Floats:
+    """Mean patch embedding (N, D) of each picture."""
+    return np.concatenate([shard.mean(axis=(1, 2), dtype=np.float32) for shard in shards])
+
+
+def _area(shards: Sequence[Halves]) -> int:
+    """Patches of one picture."""
+    return int(shards[0].shape[1] * shards[0].shape[2])
+
+
+def _fit_whitening(
+    points: Sequence[AnyArray], num_directions: int, update: ExpertUpdate, known: Whitening | None, known_count: int
+) -> Whitening | None:
+    if num_directions == 0:
         return None
-    return fit_whitening(points, num_directions=bank.whitening_directions, shrinkage=bank.whitening_shrinkage)
+    return fit_whitening(
+        points,
+        num_directions=num_directions,
+        shrinkage=update.bank.whitening_shrinkage,
+        known=known,
+        known_count=known_count,
+    )
 
 
 def _whitened(points_ND: AnyArray, whitening: Whitening | None) -> Floats:
@@ -115,13 +146,14 @@ def _select(
     update: ExpertUpdate,
 ) -> Floats:
     """The coreset: exact where the patches fit the memory budget, in two rounds over groups of shards otherwise."""
-    settings = {"seed": update.seed, "projection_dim": update.bank.projection_dim}
-    groups = (
+    groups: Iterable[Floats] = (
         np.concatenate([_whitened(shard, whitening) for shard in group])
         for group in _groups(points, update.bank.memory_mb * 2**20)
     )
-    known = [previous.rows_MD] if previous else []
-    return sharded_farthest_first(itertools.chain(known, groups), num_rows, **settings).rows_MD
+    if previous is not None:
+        rows_MD = previous.whitening.undo(previous.rows_MD) if previous.whitening else previous.rows_MD
+        groups = itertools.chain([_whitened(rows_MD, whitening)], groups)
+    return sharded_farthest_first(groups, num_rows, seed=update.seed, projection_dim=update.bank.projection_dim).rows_MD
 
 
 def _groups(points: Sequence[AnyArray], budget: int) -> Iterator[list[AnyArray]]:
@@ -147,26 +179,31 @@ def _levels(num_rows: int) -> Ints:
 
 
 def _calibrate(
-    rows_MD: Floats,
-    whitening: Whitening | None,
-    levels_L: Ints,
-    calibration: Sequence[Halves],
-    previous: ClassBank | None,
-    scoring: ScoringConfig,
+    rows_MD: Floats, whitening: Whitening | None, levels_L: Ints, calibration: Sequence[Halves], scoring: ScoringConfig
 ) -> Floats:
-    """Scores (L, N) of held-out good pictures against each prefix of the rows.
-
-    Of a class that was known, the earlier scores are kept beside the new ones: their pictures are gone, and rows that
-    cover more can only have lowered them, so the threshold errs towards fewer false alarms.
-    """
+    """Patch-level scores (L, N) of held-out good pictures against each prefix of the rows."""
     pictures = [picture_HWD.astype(np.float32) for shard in calibration for picture_HWD in shard]
     experts = [BankExpert(rows_MD[:rows], whitening) for rows in levels_L]
     scores = [[image_score(expert.patch_scores(picture), scoring) for picture in pictures] for expert in experts]
-    new_LN = np.array(scores, np.float32)
-    if previous is None:
-        return new_LN
+    return np.array(scores, np.float32)
+
+
+def _appearances(calibration: Sequence[Halves], appearance: Whitening | None) -> Floats:
+    """Image-level scores (N,) of held-out good pictures."""
+    if appearance is None or not calibration:
+        return np.empty(0, np.float32)
+    return np.array([appearance_score(mean_D, appearance) for mean_D in _means(calibration)], np.float32)
+
+
+def _at_levels(previous: ClassBank, levels_L: Ints) -> Floats:
+    """Earlier calibration scores at new prefix sizes, each from the nearest smaller prefix.
+
+    They are kept beside the new ones because their pictures are gone. The bank has since come to cover more, which can
+    only lower what those pictures would score today, so the threshold errs towards fewer false alarms.
+    """
     level = np.searchsorted(previous.level_rows_L, levels_L, side="right") - 1
-    return np.concatenate([previous.calibration_LN[np.maximum(level, 0)], new_LN], axis=1)
+    scores_LN: Floats = previous.calibration_LN[np.maximum(level, 0)]
+    return scores_LN
 
 
 def _centroid(means_ND: Floats, previous: ClassBank | None) -> Floats:

@@ -38,6 +38,8 @@ MODEL_KIND = "mecad"
 MIN_IMAGES = 5
 """Good images without which a class cannot be learned: one in five calibrates, the others make the bank."""
 
+_FEW_HELD_OUT = 6  # fewer give no useful standard deviation; of a very small class a third is enough
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationConfig:
@@ -229,7 +231,8 @@ def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[st
     if len(digests) < MIN_IMAGES:
         return frozenset()
     ranked = sorted(digests, key=lambda digest: hashlib.sha256(f"{seed}:{digest}".encode()).digest())
-    return frozenset(ranked[: min(max(1, round(share * len(ranked))), len(ranked) - 1)])
+    wished = max(1, round(share * len(ranked)), min(_FEW_HELD_OUT, len(ranked) // 3))
+    return frozenset(ranked[: min(wished, len(ranked) - 1)])
 
 
 def _check_same_settings(found: Manifest, ours: Manifest, where: str) -> None:

@@ -93,7 +93,7 @@ class StreamRun:
         with self.timed("controls"), self._progress("controls", len(banks)) as advance:
             found = {}
             for name, groups in banks.items():
-                found[name] = self._evaluator.image_aurocs(self._tests, groups)
+                found[name] = self._evaluator.image_aurocs(model, self._tests, groups)
                 advance(1)
             return found
 

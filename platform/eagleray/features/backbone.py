@@ -29,7 +29,7 @@ class FeaturesConfig:
     """Pixels between two patches: finer taps are averaged to this grid, coarser ones interpolated."""
     unit_taps: bool = True
     """Give every tap's part of a patch embedding length 1, so that no tap outweighs the others by its scale."""
-    image_size: int = 256
+    image_size: int = 384
     """Pictures are squashed to this many pixels square."""
 
     def __post_init__(self) -> None:
