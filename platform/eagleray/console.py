@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import functools
 import io
 import itertools
+import operator
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
@@ -34,10 +36,29 @@ def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, descripti
         ConfigError: an unknown preset or flag, or a wrong value.
     """
     default = presets[_preset(presets, arguments)]
+    with _one_line_usage(arguments):
+        return tyro.cli(type(default), args=list(arguments), default=default, description=description)
+
+
+def parse_command(commands: Sequence[type[T]], arguments: Sequence[str], *, prog: str, description: str) -> T:
+    """Build the command that the first argument names, as its class does in kebab case, from the flags after it.
+
+    Raises:
+        ConfigError: an unknown command or flag, or a wrong value.
+    """
+    union: Any = functools.reduce(operator.or_, commands)
+    with _one_line_usage(arguments):
+        made: T = tyro.cli(union, args=list(arguments), prog=prog, description=description)
+        return made
+
+
+@contextlib.contextmanager
+def _one_line_usage(arguments: Sequence[str]) -> Iterator[None]:
+    """Turn tyro's framed usage messages into our one line."""
     caught = io.StringIO()
     try:
         with contextlib.redirect_stderr(caught):
-            return tyro.cli(type(default), args=list(arguments), default=default, description=description)
+            yield
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
