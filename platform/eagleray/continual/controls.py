@@ -5,6 +5,7 @@ Each control says which class banks an image of a class is scored against; the e
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +25,21 @@ NOTES = {
     "bank_per_class": "each class alone with all the rows it was first given, class known",
     "random_assignment": "classes dealt to experts at random, true class chooses the expert",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What one control found."""
+
+    image_auroc: Mapping[str, float | None]
+    """By class."""
+    rows: int
+    """Bank rows it used in all."""
+
+
+def count_rows(banks: Banks, store: ModelStore) -> int:
+    """Rows of all class banks that a control uses, each counted once."""
+    return sum(load_bank(store, digest).num_rows for digest in {d for group in banks.values() for d in group})
 
 
 def oracle_expert(model: Model) -> Banks:

@@ -116,14 +116,16 @@ class Evaluator:
             for sample in self._readable(samples)
         }
 
-    def image_aurocs(self, model: Model, tests: Tests, banks: Mapping[str, tuple[str, ...]]) -> dict[str, float | None]:
+    def image_aurocs(
+        self, model: Model, tests: Tests, banks: Mapping[str, tuple[str, ...]], advance: Advance = no_progress
+    ) -> dict[str, float | None]:
         """Image AUROC of each class when its images are scored against the class banks given for it.
 
         Against one class bank an image is scored as by the model; against several there is no one class whose
         appearance it could be compared with, so its patches alone count.
         """
         tests = {name: samples for name, samples in tests.items() if name in banks}
-        self._compute((sample.path, banks[name]) for name, samples in tests.items() for sample in samples)
+        self._compute(((sample.path, banks[name]) for name, samples in tests.items() for sample in samples), advance)
         return {name: self._auroc(model, name, samples, banks[name]) for name, samples in tests.items()}
 
     def _auroc(self, model: Model, name: str, samples: Sequence[Sample], banks: tuple[str, ...]) -> float | None:

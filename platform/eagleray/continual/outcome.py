@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from eagleray.continual.controls import NOTES, Control
 from eagleray.continual.evaluation import EvaluationConfig, Verdict
 from eagleray.continual.figures import (
     PixelTask,
@@ -106,16 +107,18 @@ def means(classes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def control_figures(
-    aurocs: Mapping[str, Mapping[str, float | None]], notes: Mapping[str, str], rows: int
-) -> dict[str, dict[str, Any]]:
+def control_figures(found: Mapping[str, Control]) -> dict[str, dict[str, Any]]:
     """Each control with its mean over classes."""
-    found = {}
-    for control, classes in aurocs.items():
-        values = [value for value in classes.values() if value is not None]
-        mean = float(np.mean(values)) if values else None
-        found[control] = {"image_auroc": mean, "classes": classes, "rows": rows, "note": notes[control]}
-    return found
+    figures = {}
+    for name, control in found.items():
+        values = [value for value in control.image_auroc.values() if value is not None]
+        figures[name] = {
+            "image_auroc": float(np.mean(values)) if values else None,
+            "classes": dict(control.image_auroc),
+            "rows": control.rows,
+            "note": NOTES[name],
+        }
+    return figures
 
 
 def score_rows(model: Model, judged: Mapping[str, Sequence[Verdict]]) -> list[dict[str, Any]]:

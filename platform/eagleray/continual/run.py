@@ -16,6 +16,7 @@ from typing import Any
 
 from eagleray.config import to_json
 from eagleray.continual import controls
+from eagleray.continual.controls import Control
 from eagleray.continual.evaluation import Evaluator, Verdict
 from eagleray.continual.figures import image_figures, routing_accuracy
 from eagleray.continual.learner import Learner
@@ -81,8 +82,8 @@ class StreamRun:
         """Test images left out because they cannot be read."""
         return self._evaluator.unreadable
 
-    def controls(self, *, seed: int) -> dict[str, dict[str, float | None]]:
-        """Image AUROC of each class under each control; `routed` is among the verdicts."""
+    def controls(self, *, seed: int) -> dict[str, Control]:
+        """What each control finds; `routed` is among the verdicts."""
         model, versions = self.model, self.versions()
         banks = {
             "oracle_expert": controls.oracle_expert(model),
@@ -90,12 +91,13 @@ class StreamRun:
             "bank_per_class": controls.bank_per_class(versions),
             "random_assignment": controls.random_assignment(versions, self._store, model.mecad, seed=seed),
         }
-        with self.timed("controls"), self._progress("controls", len(banks)) as advance:
-            found = {}
-            for name, groups in banks.items():
-                found[name] = self._evaluator.image_aurocs(model, self._tests, groups)
-                advance(1)
-            return found
+        found = {}
+        total = sum(len(self._tests.get(name, ())) for name in model.banks)
+        for name, groups in banks.items():
+            with self.timed("controls"), self._progress(f"control {name}", total) as advance:
+                aurocs = self._evaluator.image_aurocs(model, self._tests, groups, advance)
+                found[name] = Control(aurocs, controls.count_rows(groups, self._store))
+        return found
 
     def versions(self) -> dict[int, Manifest]:
         """The committed version after each step of the history."""

@@ -14,8 +14,8 @@ import pyarrow as pa
 from eagleray.banks import BankConfig
 from eagleray.config import check_at_least, to_json
 from eagleray.continual import (
-    NOTES,
     CalibrationConfig,
+    Control,
     EvaluationConfig,
     Evaluator,
     ExpertPool,
@@ -179,9 +179,8 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
     with run.timed("figures"):
         classes = class_figures(model, judged, stream.pop("forgetting"), routed, pool, job.scoring, job.evaluation)
         examples = write_examples(job.out, judged, sigma=job.evaluation.heatmap_sigma)
-    aurocs = {"routed": {name: image_figures(verdicts)["image_auroc"] for name, verdicts in routed.items()}}
-    aurocs |= run.controls(seed=job.seed)
-    rows = sum(model.rows_held().values())
+    routed_aurocs = {name: image_figures(verdicts)["image_auroc"] for name, verdicts in routed.items()}
+    controls = {"routed": Control(routed_aurocs, sum(model.rows_held().values())), **run.controls(seed=job.seed)}
     write_scores(job.out, pa.Table.from_pylist(score_rows(model, judged), schema=SCORES_SCHEMA))
     return {
         "schema": SCHEMA_VERSION,
@@ -198,7 +197,7 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
         "classes": classes,
         "mean": means(classes),
         "routing_accuracy": routing_accuracy(routed),
-        "controls": control_figures(aurocs, NOTES, rows),
+        "controls": control_figures(controls),
         "examples": examples,
         "budgets": {"rows_per_class": job.mecad.rows_per_class, "rows_per_expert": job.mecad.rows_per_expert},
         "warnings": [f"test image left out: {bad.path}: {bad.reason}" for bad in run.unreadable],
