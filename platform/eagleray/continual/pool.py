@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats
 from eagleray.banks import ClassBank
@@ -131,7 +132,9 @@ def update_and_store(
     calibration: Sequence[Any],
 ) -> dict[str, StoredBank]:
     """Update an expert and put what changed into the store, as its worker does."""
-    changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration)
+    # BLAS sums in an order that depends on its threads, and the bytes of a bank must not depend on the machine.
+    with threadpool_limits(1, user_api="blas"):
+        changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration)
     return {name: StoredBank.of(bank, store.put_blob(bank.to_bytes())) for name, bank in changed.items()}
 
 
@@ -158,7 +161,7 @@ class LocalPool:
     ) -> dict[str, StoredBank]:
         """Carry out an update; `expert` needs no place of its own here."""
         banks = [load_bank(self._store, digest) for digest in memory]
-        return update_and_store(self._store, update, banks, fit.shards, calibration.shards)
+        return update_and_store(self._store, update, banks, fit.filled, calibration.filled)
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
         """Score pictures, each against the class banks it names; one result an item, in order."""

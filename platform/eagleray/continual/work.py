@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats, Halves
 from eagleray.banks import ClassBank
@@ -77,12 +78,13 @@ def score_shard(
     """Embed some pictures and score each against its class banks; one result an item, in order."""
     experts = {digest: BankExpert(bank.rows_MD, bank.whitening) for digest, bank in banks.items()}
     results: list[ScoredImage | Skipped] = []
-    for item in items:
-        try:
-            patches_HWD = embed_image(embedder, item.path, image_size)
-        except BadImage as error:
-            results.append(Skipped(path=item.path, reason=error.args[1]))
-            continue
-        scores = {digest: experts[digest].patch_scores(patches_HWD) for digest in item.digests}
-        results.append(ScoredImage(item.path, patches_HWD.mean(axis=(0, 1)), scores))
+    with threadpool_limits(1, user_api="blas"):  # its sums depend on its threads, and scores must not
+        for item in items:
+            try:
+                patches_HWD = embed_image(embedder, item.path, image_size)
+            except BadImage as error:
+                results.append(Skipped(path=item.path, reason=error.args[1]))
+                continue
+            scores = {digest: experts[digest].patch_scores(patches_HWD) for digest in item.digests}
+            results.append(ScoredImage(item.path, patches_HWD.mean(axis=(0, 1)), scores))
     return results

@@ -2,12 +2,17 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
 
 from eagleray.errors import ClusterError
+
+_ANSWER_S = 5.0
+"""Seconds in which whoever listens at an address has to answer."""
 
 
 @contextmanager
@@ -18,7 +23,10 @@ def cluster(address: str | None) -> Iterator[None]:
         ClusterError: nothing answers at the address, or it refuses our token.
     """
     wanted = address or os.environ.get("RAY_ADDRESS") or "local"
-    # Worker processes must find eagleray as this one does, installed or not.
+    _check_answers(wanted)
+    if wanted != "local":
+        # Ray asks twenty times whether it may come in, and a wrong token does not become right.
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     try:
         ray.init(
             wanted,
@@ -27,10 +35,28 @@ def cluster(address: str | None) -> Iterator[None]:
             log_to_driver=False,
         )
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().splitlines()[0]
-        cure = "start a cluster (ray start --head), export RAY_AUTH_MODE=token if it asks for one, or drop --address"
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        cure = _CURE if isinstance(error, ValueError) else _TOKEN_CURE
         raise ClusterError(wanted, f"{reason}; {cure}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+_CURE = "start a cluster there (ray start --head), or drop --address and have one started on this machine"
+_TOKEN_CURE = f"export RAY_AUTH_MODE=token and have the cluster's token in ~/.ray/auth_token, {_CURE}"
+
+
+def _check_answers(address: str) -> None:
+    """Raise unless somebody listens at host:port or ray://host:port: Ray itself would keep trying for minutes."""
+    if address.startswith(("http://", "https://")):
+        cure = "give its host:port (ray start prints it), or run `ray job submit` against this address"
+        raise ClusterError(address, f"this is the address of a dashboard, not of a cluster; {cure}")
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        if not parts.hostname or not parts.port:
+            return
+        socket.create_connection((parts.hostname, parts.port), timeout=_ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(address, f"nothing answers there ({error}); {_CURE}") from error

@@ -6,16 +6,23 @@ from eagleray.arrays import Halves
 from eagleray.banks import ClassBank
 from eagleray.continual import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 from eagleray.distributed.memory import peak_rss_mb
-from eagleray.features import Extractor
-from eagleray.storage import Skipped
+from eagleray.features import Extractor, FeaturesConfig
+from eagleray.storage import ModelStore, Skipped
 
 
 class EmbedWorker:
-    """Holds one opened extractor."""
+    """Holds one opened extractor, read from the model store.
 
-    def __init__(self, extractor: Extractor, device: str, num_threads: int) -> None:
+    Not handed over as an object: Ray cannot restart an actor whose arguments lie in an object store that lost them
+    (https://github.com/ray-project/ray/issues/53727).
+    """
+
+    def __init__(
+        self, store: ModelStore, blob: str, config: FeaturesConfig, weights_sha256: str, device: str, num_threads: int
+    ) -> None:
+        extractor = Extractor(config=config, weights_sha256=weights_sha256, onnx=bytes(store.get_blob(blob)))
         self._embedder = extractor.open(device=device, num_threads=num_threads)
-        self._image_size = extractor.config.image_size
+        self._image_size = config.image_size
 
     def embed(self, paths: Sequence[str]) -> tuple[ShardInfo, Halves]:
         """One shard's small part and its patches, as two objects, so that the driver fetches the first alone."""

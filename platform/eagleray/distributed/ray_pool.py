@@ -7,6 +7,7 @@ is done again when they die, which is safe because every piece of work is a func
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,6 +29,7 @@ from eagleray.continual import (
 from eagleray.distributed.bank_store import BankStore
 from eagleray.distributed.embed_worker import EmbedWorker
 from eagleray.distributed.expert_worker import ExpertWorker
+from eagleray.errors import EagleRayError
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
 
@@ -57,10 +59,9 @@ class RayPool:
 
     def __init__(self, extractor: Extractor, store: ModelStore, config: PoolConfig) -> None:
         self._store = store
-        self._workers = _start_embed_workers(extractor, config)
+        self._workers = _start_embed_workers(extractor, store, config)
         self._experts: dict[int, Any] = {}
-        self._bank_store = _bank_store(store)
-        self._expert_rss_mb: dict[int, float] = {}
+        self._bank_store = bank_store(store)
 
     def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
         """Embed pictures, in order, in shards."""
@@ -95,11 +96,10 @@ class RayPool:
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
         """Score pictures, each against the class banks it names; one result an item, in order."""
-        refs = dict(zip(wanted(items), self._refs(wanted(items)), strict=True))
 
         def submit(worker: Any, part: Sequence[ScoreItem], number: int) -> Any:
             digests = wanted(part)
-            return worker.score.remote(part, digests, *(refs[digest] for digest in digests))
+            return worker.score.remote(part, digests, *self._refs(digests))
 
         results: dict[int, list[ScoredImage | Skipped]] = {}
         for number, part, result in self._spread(cut(items), submit):
@@ -116,10 +116,10 @@ class RayPool:
         for number, item in enumerate(items):
             if len(pending) >= window:
                 done, _ = ray.wait(list(pending), num_returns=1)
-                results[pending.pop(done[0])] = ray.get(done[0])
+                results[pending.pop(done[0])] = _result(done[0])
             pending[task.remote(item)] = number
         for ref, number in pending.items():
-            results[number] = ray.get(ref)
+            results[number] = _result(ref)
         return [results[number] for number in range(len(results))]
 
     def peak_rss_mb(self) -> dict[str, float]:
@@ -139,7 +139,7 @@ class RayPool:
             ray.kill(actor)
 
     def _refs(self, digests: Sequence[str]) -> list[Any]:
-        return ray.get(self._bank_store.refs.remote(list(digests))) if digests else []
+        return _result(self._bank_store.refs.remote(list(digests))) if digests else []
 
     def _spread(
         self, parts: Sequence[Sequence[Item]], submit: Callable[[Any, Sequence[Item], int], Any]
@@ -159,35 +159,62 @@ class RayPool:
             done, _ = ray.wait(list(pending), num_returns=1)
             number, worker = pending.pop(done[0])
             load[worker] -= 1
-            yield number, parts[number], ray.get(done[0])
+            again = partial(submit, self._workers[worker], parts[number], number)
+            yield number, parts[number], _result(done[0], again)
 
 
-_DRIVERS_OWN = {"max_restarts": -1, "max_task_retries": -1}
+_RETRIES = 5
+"""How often one piece of work is done again. Not for ever: what kills every worker that touches it has to surface."""
+_DRIVERS_OWN = {"max_restarts": -1, "max_task_retries": _RETRIES}
 """Actors live as long as their driver, and come back with their work when they are killed."""
 
 
-def _start_embed_workers(extractor: Extractor, config: PoolConfig) -> list[Any]:
+def _result(ref: Any, again: Callable[[], Any] | None = None) -> Any:
+    """What a piece of work returned; its own error, not Ray's wrapping of it with the worker's traceback.
+
+    Args:
+        ref: the work.
+        again: submits it anew. The bank store owns the class banks, so work that was waiting for one when the store
+            died is lost; the store comes back and hands out fresh references.
+    """
+    for _ in range(_RETRIES):
+        try:
+            return ray.get(ref)
+        except ray.exceptions.ObjectLostError:
+            if again is None:
+                raise
+            ref = again()
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, EagleRayError):
+                raise error.cause from error
+            raise
+    return ray.get(ref)
+
+
+def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolConfig) -> list[Any]:
     cluster = ray.cluster_resources()
-    gpus = int(cluster.get("GPU", 0))
-    available = gpus or int(cluster.get("CPU", 1)) // config.threads_per_worker
-    count = config.embed_workers or max(1, available)
-    shipped = ray.put(extractor)
-    options = {**_DRIVERS_OWN, "num_gpus": min(1.0, gpus / count)} if gpus else dict(_DRIVERS_OWN)
+    cpus, gpus = int(cluster.get("CPU", 1)), int(cluster.get("GPU", 0))
+    count = config.embed_workers or max(1, gpus or cpus // config.threads_per_worker)
+    # More workers than there is room for share the CPUs: one that is never placed would be waited for, for ever.
     # OMP_NUM_THREADS follows num_cpus, and so do the threads of onnxruntime, on purpose: one worker, its own cores.
-    actor = ray.remote(EmbedWorker).options(num_cpus=min(config.threads_per_worker, available), **options)
-    device = "cuda" if gpus else "cpu"
-    return [actor.remote(shipped, device, config.threads_per_worker) for _ in range(count)]
+    num_cpus = config.threads_per_worker if count * config.threads_per_worker <= cpus else cpus / count
+    actor = ray.remote(EmbedWorker).options(
+        num_cpus=num_cpus, num_gpus=min(1.0, gpus / count) if gpus else None, **_DRIVERS_OWN
+    )
+    blob, device = store.put_blob(extractor.onnx), "cuda" if gpus else "cpu"
+    made_of = (store, blob, extractor.config, extractor.weights_sha256, device, config.threads_per_worker)
+    return [actor.remote(*made_of) for _ in range(count)]
 
 
-def _bank_store(store: ModelStore) -> Any:
-    """The named, detached bank store of this model, started where there is none."""
+def bank_store(store: ModelStore) -> Any:
+    """The named, detached bank store of this model on the cluster, started where there is none."""
     actor = ray.remote(BankStore).options(
         name=f"bank-store-{_key(store)}",
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,
         max_restarts=-1,
-        max_task_retries=-1,
+        max_task_retries=_RETRIES,
         num_cpus=0,
     )
     return actor.remote(store)
