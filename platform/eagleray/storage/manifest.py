@@ -130,8 +130,8 @@ _CURES = {
 
 
 def to_bytes(document: Manifest | Pointer) -> bytes:
-    """JSON with sorted keys and a final newline."""
-    return (json.dumps(to_json(document), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+    """JSON with sorted keys and a final newline; on one line, because every commit writes all of it and indenting doubles the time."""
+    return (json.dumps(to_json(document), sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def lost(kind: type[Manifest] | type[Pointer], place: str) -> StoreCorrupt:
