@@ -2,7 +2,7 @@
 
 from eagleray.continual.assignment import assign_expert
 from eagleray.continual.config import MecadConfig
-from eagleray.continual.controls import NOTES
+from eagleray.continual.controls import Control
 from eagleray.continual.evaluation import EvaluationConfig, Evaluator, Tests, Verdict
 from eagleray.continual.examples import write_examples
 from eagleray.continual.figures import image_figures, routing_accuracy
@@ -23,18 +23,20 @@ from eagleray.continual.pool import (
     wanted,
 )
 from eagleray.continual.run import Progress, StreamRun, silent
+from eagleray.continual.scoring_session import Finding, Route, ScoringSession, stored_extractor
 from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent, open_stream
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 
 __all__ = [
-    "NOTES",
     "Advance",
     "Arrival",
     "CalibrationConfig",
+    "Control",
     "EvaluationConfig",
     "Evaluator",
     "ExpertPool",
     "ExpertUpdate",
+    "Finding",
     "Learner",
     "LearnerConfig",
     "LocalPool",
@@ -43,8 +45,10 @@ __all__ = [
     "PatchSet",
     "Progress",
     "Removal",
+    "Route",
     "ScoreItem",
     "ScoredImage",
+    "ScoringSession",
     "ShardInfo",
     "StoredBank",
     "StreamConfig",
@@ -66,6 +70,7 @@ __all__ = [
     "score_rows",
     "score_shard",
     "silent",
+    "stored_extractor",
     "stream_figures",
     "update_and_store",
     "update_expert",
