@@ -130,7 +130,7 @@ _CURES = {
 
 
 def to_bytes(document: Manifest | Pointer) -> bytes:
-    """JSON with sorted keys and a final newline; on one line, because every commit writes all of it and indenting doubles the time."""
+    """JSON with sorted keys and a final newline, on one line: every commit writes all of it, and indenting is slow."""
     return (json.dumps(to_json(document), sort_keys=True, allow_nan=False) + "\n").encode()
 
 
