@@ -88,7 +88,8 @@ def _fit_class(
     appearance = _fit_whitening([means_ND], update.bank.global_directions, update, known_appearance, known_images)
     spent = sum(part.directions_DJ.shape[1] for part in (whitening, appearance) if part)
     rows_MD = _select(points, previous, whitening, max(budget - spent, 1), update)
-    levels_L = _levels(len(rows_MD))
+    crowded = update.mecad.rows_allowed(update.mecad.expert_capacity)  # what is left when the expert is full
+    levels_L = _levels(len(rows_MD), max(crowded - spent, 1))
     calibration_LN = _calibrate(rows_MD, whitening, levels_L, calibration, update.scoring)
     appearance_N = _appearances(calibration, appearance)
     if previous is not None:
@@ -170,10 +171,10 @@ def _groups(points: Sequence[AnyArray], budget: int) -> Iterator[list[AnyArray]]
     yield group
 
 
-def _levels(num_rows: int) -> Ints:
-    """Prefix sizes to calibrate: all rows, half of them, a quarter, down to the smallest useful bank."""
+def _levels(num_rows: int, least: int) -> Ints:
+    """Prefix sizes to calibrate: all rows, half of them, a quarter, down to the smallest useful bank or to `least`."""
     levels = [num_rows]
-    while levels[-1] // 2 >= _SMALLEST_LEVEL:
+    while levels[-1] // 2 >= _SMALLEST_LEVEL or levels[-1] > least:
         levels.append(levels[-1] // 2)
     return np.array(levels[::-1], np.int64)
 

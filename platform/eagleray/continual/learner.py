@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eagleray.banks import BankConfig
-from eagleray.config import to_json
+from eagleray.config import check_at_least, to_json
 from eagleray.continual.assignment import assign_expert
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.fit import ExpertUpdate
@@ -61,6 +61,11 @@ class LearnerConfig:
     bank: BankConfig = field(default_factory=BankConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+
+    def __post_init__(self) -> None:
+        least = 1 + self.bank.whitening_directions + self.bank.global_directions  # directions count as rows
+        check_at_least("--mecad.rows-per-class", self.mecad.rows_per_class, least)
+        check_at_least("--mecad.rows-per-expert", self.mecad.rows_per_expert, least * self.mecad.expert_capacity)
 
 
 class Learner:
