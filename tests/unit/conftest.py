@@ -47,7 +47,7 @@ def tiny_model(request, tmp_path_factory):
     store = ModelStore.create(root / "model")
     config = LearnerConfig(
         mecad=MecadConfig(num_experts=1, rows_per_class=30, rows_per_expert=50, memory=request.param),
-        bank=BankConfig(whitening_directions=2, global_directions=2),
+        bank=BankConfig(whitening_directions=2),
     )
     features = {**to_json(extractor.config), "weights_sha256": extractor.weights_sha256}
     blob = store.put_blob(extractor.onnx)

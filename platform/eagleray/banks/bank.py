@@ -32,9 +32,6 @@ class BankConfig:
     whitening_directions: int = 64
     """Directions in which a class's patches vary anyway and count less; 0 compares them as they are. Each takes the
     place of one row in the class's budget."""
-    global_directions: int = 32
-    """Directions in which a class's images vary as a whole, for the image-level score; 0 scores by patches alone. Each
-    takes the place of one row in the class's budget."""
     whitening_shrinkage: float = 0.2
     """Share of the mean variance in each direction's, in (0, 1]; 1 damps nothing."""
 
@@ -43,7 +40,6 @@ class BankConfig:
         check_at_least("--bank.memory-mb", self.memory_mb, 1)
         check_at_least("--bank.num-prototypes", self.num_prototypes, 1)
         check_at_least("--bank.whitening-directions", self.whitening_directions, 0)
-        check_at_least("--bank.global-directions", self.global_directions, 0)
         check_share("--bank.whitening-shrinkage", self.whitening_shrinkage, zero=False)
 
 
@@ -56,8 +52,6 @@ class ClassBank:
     """Patch embeddings, whitened if there is a whitening, in farthest-first order: the first m are the coreset of m."""
     whitening: Whitening | None
     """What embeddings go through before they are compared with rows."""
-    appearance: Whitening | None
-    """Mean and variation of whole images' mean embeddings, for the image-level score."""
     centroid_D: Floats
     """Mean of all patch embeddings learned, not whitened, for the assignment (MECAD eq. 1)."""
     prototypes_KD: Floats
@@ -65,9 +59,7 @@ class ClassBank:
     level_rows_L: Ints
     """Sizes of the prefixes that were calibrated, rising; the last is the number of rows."""
     calibration_LN: Floats
-    """Patch-level image scores of held-out good images against each prefix; more rows, lower scores."""
-    appearance_N: Floats
-    """Image-level scores of the same images; empty without an appearance."""
+    """Image scores of held-out good images against each prefix; more rows, lower scores."""
     num_images: int
     """Good images behind the rows."""
     coverage_radius: float
@@ -83,8 +75,13 @@ class ClassBank:
     @property
     def num_vectors(self) -> int:
         """Rows and directions held: what counts towards the budgets."""
-        parts = (self.whitening, self.appearance)
-        return self.num_rows + sum(int(part.directions_DJ.shape[1]) for part in parts if part)
+        return self.num_rows + (self.whitening.num_directions if self.whitening else 0)
+
+    @property
+    def calibration_N(self) -> Floats:
+        """Scores of held-out good images against all rows: where thresholds and p-values come from."""
+        scores_N: Floats = self.calibration_LN[-1]
+        return scores_N
 
     def truncated(self, num_vectors: int) -> "ClassBank":
         """The longest calibrated prefix of at most `num_vectors` rows and directions; nothing is fitted again.
@@ -111,12 +108,10 @@ class ClassBank:
     def to_bytes(self) -> bytes:
         """Arrow IPC: one tensor column per array, the rest as JSON in the schema. Equal banks give equal bytes."""
         plain: dict[str, Any] = {"schema": BANK_SCHEMA} | {name: getattr(self, name) for name in _PLAIN}
-        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name).size}
-        for part in _PARTS:
-            whitening = getattr(self, part)
-            if whitening:
-                plain[part] = {name: getattr(whitening, name) for name in _PART_PLAIN}
-                arrays |= {f"{part}.{name}": getattr(whitening, name) for name in _PART_ARRAYS}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.whitening:
+            plain["whitening"] = {name: getattr(self.whitening, name) for name in _WHITENING_PLAIN}
+            arrays |= {name: getattr(self.whitening, name) for name in _WHITENING_ARRAYS}
         table = pa.table({name: _to_column(array) for name, array in arrays.items()})
         table = table.replace_schema_metadata({"eagleray": json.dumps(plain, sort_keys=True)})
         sink = pa.BufferOutputStream()
@@ -138,21 +133,19 @@ class ClassBank:
             if plain.pop("schema") != BANK_SCHEMA:
                 raise StoreVersion(place, f"a class bank of another schema than {BANK_SCHEMA}; learn the class again")
             arrays: dict[str, Any] = {name: _from_column(table[name]) for name in table.column_names}
-            parts: dict[str, Any] = dict.fromkeys(_PARTS)
-            for part in plain.keys() & set(_PARTS):
-                own = {name: arrays.pop(f"{part}.{name}") for name in _PART_ARRAYS}
-                parts[part] = Whitening(**own, **plain.pop(part))
-            empty: dict[str, Any] = {name: np.empty(0, np.float32) for name in _ARRAYS if name not in arrays}
-            return cls(**plain, **arrays, **empty, **parts)
+            whitening = None
+            if "whitening" in plain:
+                own = {name: arrays.pop(name) for name in _WHITENING_ARRAYS}
+                whitening = Whitening(**own, **plain.pop("whitening"))
+            return cls(**plain, **arrays, whitening=whitening)
         except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a class bank ({error}); learn the class again") from error
 
 
-_ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN", "appearance_N")
+_ARRAYS = ("rows_MD", "centroid_D", "prototypes_KD", "level_rows_L", "calibration_LN")
 _PLAIN = ("name", "num_images", "coverage_radius", "provenance")
-_PARTS = ("whitening", "appearance")
-_PART_ARRAYS = ("mean_D", "directions_DJ", "variances_J")
-_PART_PLAIN = ("rest_variance", "shrinkage")
+_WHITENING_ARRAYS = ("mean_D", "directions_DJ", "variances_J")
+_WHITENING_PLAIN = ("rest_variance", "shrinkage")
 
 
 def _to_column(array: AnyArray) -> pa.Array:

@@ -32,6 +32,11 @@ class Whitening:
     shrinkage: float
     """Share of the mean variance in each direction's, in (0, 1]; 1 evens out nothing."""
 
+    @property
+    def num_directions(self) -> int:
+        """Directions with a gain of their own."""
+        return int(self.directions_DJ.shape[1])
+
     def apply(self, patches_ND: AnyArray) -> Floats:
         """Whitened embeddings (N, D)."""
         gains_J, rest_gain = self._gains()

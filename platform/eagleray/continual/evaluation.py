@@ -17,7 +17,7 @@ from eagleray.continual.pool import Advance, ExpertPool, no_progress
 from eagleray.continual.work import ScoreItem
 from eagleray.data import Sample
 from eagleray.errors import ConfigError
-from eagleray.experts import ImageScorer, ScoringConfig, image_score
+from eagleray.experts import ScoringConfig, image_score
 from eagleray.metrics import auroc, p_value, threshold
 from eagleray.storage import Skipped
 
@@ -54,7 +54,7 @@ class Verdict:
     routed_expert: int
     patch_scores_HW: Floats = field(repr=False)
     patch_limit: float
-    """Patch score from which on a patch is worth a look, for the colours of a heat map."""
+    """Highest score of a held-out good picture: what scales the colours of a heat map."""
 
 
 class Evaluator:
@@ -84,15 +84,14 @@ class Evaluator:
         self._compute(((s.path, model.scored_against(n)) for n, samples in tests.items() for s in samples), advance)
         routes = self._routes(model, tests, oracle=oracle)
         self._compute((path, model.scored_against(routed)) for path, routed in routes.items())
-        scorers = {name: ImageScorer(stored.bank, self._scoring) for name, stored in model.banks.items()}
-        good = {name: scorer.good_scores_N for name, scorer in scorers.items()}
+        good = {name: stored.bank.calibration_N for name, stored in model.banks.items()}
         limits = {name: threshold(scores_N, self._config.false_alarm_rate).value for name, scores_N in good.items()}
         judged: dict[str, list[Verdict]] = {name: [] for name in tests}
         for name, samples in tests.items():
             for sample in self._readable(samples):
                 routed = routes[sample.path]
                 grid_HW = self._patch_scores(sample.path, model.scored_against(routed))
-                score = scorers[routed].score(grid_HW, self._means_D[sample.path])
+                score = image_score(grid_HW, self._scoring)
                 judged[name].append(
                     Verdict(
                         sample=sample,
@@ -102,7 +101,7 @@ class Evaluator:
                         routed_class=routed,
                         routed_expert=model.experts[routed],
                         patch_scores_HW=grid_HW,
-                        patch_limit=scorers[routed].patch_limit,
+                        patch_limit=float(good[routed].max()),
                     )
                 )
         return judged
@@ -117,26 +116,16 @@ class Evaluator:
         }
 
     def image_aurocs(
-        self, model: Model, tests: Tests, banks: Mapping[str, tuple[str, ...]], advance: Advance = no_progress
+        self, tests: Tests, banks: Mapping[str, tuple[str, ...]], advance: Advance = no_progress
     ) -> dict[str, float | None]:
-        """Image AUROC of each class when its images are scored against the class banks given for it.
-
-        Against one class bank an image is scored as by the model; against several there is no one class whose
-        appearance it could be compared with, so its patches alone count.
-        """
+        """Image AUROC of each class when its images are scored against the class banks given for it."""
         tests = {name: samples for name, samples in tests.items() if name in banks}
         self._compute(((sample.path, banks[name]) for name, samples in tests.items() for sample in samples), advance)
-        return {name: self._auroc(model, name, samples, banks[name]) for name, samples in tests.items()}
+        return {name: self._auroc(samples, banks[name]) for name, samples in tests.items()}
 
-    def _auroc(self, model: Model, name: str, samples: Sequence[Sample], banks: tuple[str, ...]) -> float | None:
+    def _auroc(self, samples: Sequence[Sample], banks: tuple[str, ...]) -> float | None:
         readable = self._readable(samples)
-        grids = [self._patch_scores(sample.path, banks) for sample in readable]
-        if len(banks) == 1:
-            scorer = ImageScorer(model.banks[name].bank, self._scoring)
-            pairs = zip(grids, readable, strict=True)
-            scores = [scorer.score(grid_HW, self._means_D[sample.path]) for grid_HW, sample in pairs]
-        else:
-            scores = [image_score(grid_HW, self._scoring) for grid_HW in grids]
+        scores = [image_score(self._patch_scores(sample.path, banks), self._scoring) for sample in readable]
         return auroc(np.array(scores, np.float32), np.array([sample.label for sample in readable]))
 
     def _readable(self, samples: Iterable[Sample]) -> list[Sample]:

@@ -19,7 +19,7 @@ from eagleray.banks import (
 )
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.replay import random_replay
-from eagleray.experts import BankExpert, ScoringConfig, appearance_score, image_score
+from eagleray.experts import BankExpert, ScoringConfig, image_score
 
 _SMALLEST_LEVEL = 25
 
@@ -81,30 +81,22 @@ def _fit_class(
     points = [shard.reshape(-1, shard.shape[-1]) for shard in patches]
     means_ND = _means(patches)
     known_images = previous.num_images if previous else 0
-    known_whitening, known_appearance = (previous.whitening, previous.appearance) if previous else (None, None)
-    whitening = _fit_whitening(
-        points, update.bank.whitening_directions, update, known_whitening, known_images * _area(patches)
-    )
-    appearance = _fit_whitening([means_ND], update.bank.global_directions, update, known_appearance, known_images)
-    spent = sum(part.directions_DJ.shape[1] for part in (whitening, appearance) if part)
+    whitening = _fit_whitening(points, update.bank, previous, known_images * _area(patches))
+    spent = whitening.num_directions if whitening else 0
     rows_MD = _select(points, previous, whitening, max(budget - spent, 1), update)
     crowded = update.mecad.rows_allowed(update.mecad.expert_capacity)  # what is left when the expert is full
     levels_L = _levels(len(rows_MD), max(crowded - spent, 1))
     calibration_LN = _calibrate(rows_MD, whitening, levels_L, calibration, update.scoring)
-    appearance_N = _appearances(calibration, appearance)
     if previous is not None:
         calibration_LN = np.concatenate([_at_levels(previous, levels_L), calibration_LN], axis=1)
-        appearance_N = np.concatenate([previous.appearance_N, appearance_N])
     return ClassBank(
         name=update.class_name,
         rows_MD=rows_MD,
         whitening=whitening,
-        appearance=appearance,
         centroid_D=_centroid(means_ND, previous),
         prototypes_KD=_prototypes(means_ND, previous, update),
         level_rows_L=levels_L,
         calibration_LN=calibration_LN,
-        appearance_N=appearance_N,
         num_images=len(means_ND) + known_images,
         coverage_radius=coverage((_whitened(shard, whitening) for shard in points), rows_MD).radius,
         provenance=dict(update.provenance),
@@ -122,16 +114,16 @@ def _area(shards: Sequence[Halves]) -> int:
 
 
 def _fit_whitening(
-    points: Sequence[AnyArray], num_directions: int, update: ExpertUpdate, known: Whitening | None, known_count: int
+    points: Sequence[AnyArray], bank: BankConfig, previous: ClassBank | None, known_patches: int
 ) -> Whitening | None:
-    if num_directions == 0:
+    if bank.whitening_directions == 0:
         return None
     return fit_whitening(
         points,
-        num_directions=num_directions,
-        shrinkage=update.bank.whitening_shrinkage,
-        known=known,
-        known_count=known_count,
+        num_directions=bank.whitening_directions,
+        shrinkage=bank.whitening_shrinkage,
+        known=previous.whitening if previous else None,
+        known_count=known_patches,
     )
 
 
@@ -182,18 +174,11 @@ def _levels(num_rows: int, least: int) -> Ints:
 def _calibrate(
     rows_MD: Floats, whitening: Whitening | None, levels_L: Ints, calibration: Sequence[Halves], scoring: ScoringConfig
 ) -> Floats:
-    """Patch-level scores (L, N) of held-out good pictures against each prefix of the rows."""
+    """Scores (L, N) of held-out good pictures against each prefix of the rows."""
     pictures = [picture_HWD.astype(np.float32) for shard in calibration for picture_HWD in shard]
     experts = [BankExpert(rows_MD[:rows], whitening) for rows in levels_L]
     scores = [[image_score(expert.patch_scores(picture), scoring) for picture in pictures] for expert in experts]
     return np.array(scores, np.float32)
-
-
-def _appearances(calibration: Sequence[Halves], appearance: Whitening | None) -> Floats:
-    """Image-level scores (N,) of held-out good pictures."""
-    if appearance is None or not calibration:
-        return np.empty(0, np.float32)
-    return np.array([appearance_score(mean_D, appearance) for mean_D in _means(calibration)], np.float32)
 
 
 def _at_levels(previous: ClassBank, levels_L: Ints) -> Floats:

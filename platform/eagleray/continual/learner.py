@@ -63,7 +63,7 @@ class LearnerConfig:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
     def __post_init__(self) -> None:
-        least = 1 + self.bank.whitening_directions + self.bank.global_directions  # directions count as rows
+        least = 1 + self.bank.whitening_directions  # directions count as rows
         check_at_least("--mecad.rows-per-class", self.mecad.rows_per_class, least)
         check_at_least("--mecad.rows-per-expert", self.mecad.rows_per_expert, least * self.mecad.expert_capacity)
 

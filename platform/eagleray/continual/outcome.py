@@ -17,7 +17,6 @@ from eagleray.continual.figures import (
 )
 from eagleray.continual.model import Model
 from eagleray.continual.pool import ExpertPool
-from eagleray.experts import ImageScorer, ScoringConfig
 from eagleray.metrics import forgetting_report, threshold
 
 FIGURES = ("image_auroc", "pixel_auroc", "aupro", "forgetting")
@@ -50,7 +49,6 @@ def class_figures(
     forgetting: Mapping[str, float | None],
     routed: Mapping[str, Sequence[Verdict]],
     pool: ExpertPool,
-    scoring: ScoringConfig,
     config: EvaluationConfig,
 ) -> dict[str, dict[str, Any]]:
     """Figures of every class that the model knows; localisation is measured in parallel.
@@ -61,7 +59,6 @@ def class_figures(
         forgetting: by class.
         routed: verdicts with the class found from the image, for the routing accuracy.
         pool: does the localisation.
-        scoring: how images were scored.
         config: false-alarm rate and blur.
     """
     tasks = {name: pixel_task(judged.get(name, ()), config.heatmap_sigma) for name in model.banks}
@@ -71,13 +68,14 @@ def class_figures(
     for name, stored in model.banks.items():
         figures = image_figures(judged.get(name, ()))
         bank, task = stored.bank, tasks[name]
-        good_N = ImageScorer(bank, scoring).good_scores_N
-        limit = threshold(good_N, config.false_alarm_rate)
+        limit = threshold(bank.calibration_N, config.false_alarm_rate)
         reasons = {}
         if figures["image_auroc"] is None:
             reasons["image_auroc"] = why_no_auroc(figures)
         if isinstance(task, str):
             reasons |= {"pixel_auroc": task, "aupro": task}
+        elif pixels[name]["pixel_auroc"] is None:
+            reasons |= dict.fromkeys(("pixel_auroc", "aupro"), "the masks mark no pixel, or every pixel")
         if forgetting.get(name) is None:
             reasons["forgetting"] = reasons.get("image_auroc", "nothing was learned after it")
         classes[name] = {
@@ -90,7 +88,7 @@ def class_figures(
             "threshold": limit.value,
             "attained_false_alarm_rate": limit.attained_rate,
             "num_train": bank.num_images,
-            "num_calibration": len(good_N),
+            "num_calibration": len(bank.calibration_N),
             "reasons": reasons,
         }
     return classes

@@ -95,7 +95,7 @@ class StreamRun:
         total = sum(len(self._tests.get(name, ())) for name in model.banks)
         for name, groups in banks.items():
             with self.timed("controls"), self._progress(f"control {name}", total) as advance:
-                aurocs = self._evaluator.image_aurocs(model, self._tests, groups, advance)
+                aurocs = self._evaluator.image_aurocs(self._tests, groups, advance)
                 found[name] = Control(aurocs, controls.count_rows(groups, self._store))
         return found
 

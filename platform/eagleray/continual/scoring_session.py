@@ -15,7 +15,7 @@ from eagleray.continual.learner import MODEL_KIND
 from eagleray.continual.model import Model
 from eagleray.continual.pool import load_bank
 from eagleray.errors import StoreError, StoreMissing, UnknownClass
-from eagleray.experts import BankExpert, ImageScorer, ScoringConfig, overlay
+from eagleray.experts import BankExpert, ScoringConfig, image_score, overlay
 from eagleray.features import Embedder, Extractor, FeaturesConfig, resize
 from eagleray.metrics import Threshold, anomaly_map, p_value, threshold
 from eagleray.storage import Manifest, ModelStore
@@ -84,8 +84,8 @@ class ScoringSession:
         self._store, self._model, self._embedder, self._image_size = store, model, embedder, image_size
         self.false_alarm_rate = false_alarm_rate
         self._router = model.router()
-        self._scorers = {name: ImageScorer(stored.bank, scoring) for name, stored in model.banks.items()}
-        self._good_N = {name: scorer.good_scores_N for name, scorer in self._scorers.items()}
+        self._scoring = scoring
+        self._good_N = {name: stored.bank.calibration_N for name, stored in model.banks.items()}
         self._thresholds = {name: threshold(scores_N, false_alarm_rate) for name, scores_N in self._good_N.items()}
         self._experts: dict[str, BankExpert] = {}
         self._blas = ThreadpoolController().select(user_api="blas")
@@ -158,8 +158,8 @@ class ScoringSession:
         with self._blas.limit(limits=1):  # its sums depend on its threads, and scores must not
             grids = [self._expert(digest).patch_scores(patches_HWD) for digest in self._model.scored_against(category)]
         patch_scores_HW: Floats = np.minimum.reduce(grids)
-        scorer, limit = self._scorers[category], self._thresholds[category]
-        score = scorer.score(patch_scores_HW, mean_D)
+        limit = self._thresholds[category]
+        score = image_score(patch_scores_HW, self._scoring)
         return Finding(
             score=score,
             p_value=float(p_value(score, self._good_N[category])),
@@ -169,7 +169,7 @@ class ScoringSession:
             expert=self._model.experts[category],
             routing=routing,
             patch_scores_HW=patch_scores_HW,
-            patch_limit=scorer.patch_limit,
+            patch_limit=float(self._good_N[category].max()),
         )
 
     def heat_map(self, picture_YX3: Pixels, finding: Finding) -> Pixels:

@@ -90,8 +90,8 @@ PRESETS = {
             backbone="wide_resnet50_2", weights="timm", strides=(8, 16), grid_stride=8, unit_taps=False, image_size=224
         ),
         mecad=MecadConfig(num_experts=5, memory="replay", routing="oracle"),
-        bank=BankConfig(whitening_directions=0, global_directions=0),
-        scoring=ScoringConfig(top_share=0.0, global_weight=0.0),
+        bank=BankConfig(whitening_directions=0),
+        scoring=ScoringConfig(top_share=0.0),
     ),
 }
 """The paper is silent on the image size; 224 is PatchCore's (docs/methods.md)."""
@@ -177,7 +177,7 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
     routed = run.verdicts(oracle=False)
     stream = stream_figures(run.steps())
     with run.timed("figures"):
-        classes = class_figures(model, judged, stream.pop("forgetting"), routed, pool, job.scoring, job.evaluation)
+        classes = class_figures(model, judged, stream.pop("forgetting"), routed, pool, job.evaluation)
         examples = write_examples(job.out, judged, sigma=job.evaluation.heatmap_sigma)
     routed_aurocs = {name: image_figures(verdicts)["image_auroc"] for name, verdicts in routed.items()}
     controls = {"routed": Control(routed_aurocs, sum(model.rows_held().values())), **run.controls(seed=job.seed)}

@@ -3,6 +3,6 @@
 from eagleray.experts.bank_expert import BankExpert
 from eagleray.experts.expert import Expert
 from eagleray.experts.heatmap import overlay
-from eagleray.experts.scoring import ImageScorer, ScoringConfig, appearance_score, image_score
+from eagleray.experts.scoring import ScoringConfig, image_score
 
-__all__ = ["BankExpert", "Expert", "ImageScorer", "ScoringConfig", "appearance_score", "image_score", "overlay"]
+__all__ = ["BankExpert", "Expert", "ScoringConfig", "image_score", "overlay"]

@@ -17,4 +17,5 @@ def similarities(class_centroid_D: Floats, expert_centroids: Mapping[int, Floats
 
 def _cosine(a_D: Floats, b_D: Floats) -> float:
     a, b = a_D.astype(np.float64), b_D.astype(np.float64)
-    return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), np.finfo(np.float64).tiny))
+    cosine = a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), np.finfo(np.float64).tiny)
+    return float(np.clip(cosine, -1, 1))  # rounding may lift it above, and a threshold of 1 means never
