@@ -138,7 +138,7 @@ class ClassBank:
                 own = {name: arrays.pop(name) for name in _WHITENING_ARRAYS}
                 whitening = Whitening(**own, **plain.pop("whitening"))
             return cls(**plain, **arrays, whitening=whitening)
-        except (pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (pa.ArrowException, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a class bank ({error}); learn the class again") from error
 
 

@@ -106,7 +106,7 @@ class Workshop:
 
     def config(self, *, bank=None, **mecad):
         """A small learner's settings; unless told otherwise, with plain rows, so that they can be counted."""
-        banks = {"num_prototypes": 3, "whitening_directions": 0, "global_directions": 0} | (bank or {})
+        banks = {"num_prototypes": 3, "whitening_directions": 0} | (bank or {})
         return LearnerConfig(mecad=MecadConfig(**(SMALL | mecad)), bank=BankConfig(**banks))
 
     def store(self, out="run"):

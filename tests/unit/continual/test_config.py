@@ -60,12 +60,12 @@ def test_any_cosine_is_a_threshold(threshold):
 @pytest.mark.parametrize(
     ("mecad", "flag"),
     [
-        ({"rows_per_class": 96}, "--mecad.rows-per-class must be at least 97"),
-        ({"expert_capacity": 25}, "--mecad.rows-per-expert must be at least 2425"),
+        ({"rows_per_class": 64}, "--mecad.rows-per-class must be at least 65"),
+        ({"expert_capacity": 37}, "--mecad.rows-per-expert must be at least 2405"),
     ],
 )
 def test_directions_take_the_place_of_rows_and_must_leave_room_for_one(mecad, flag):
-    bank = BankConfig(whitening_directions=64, global_directions=32)
+    bank = BankConfig(whitening_directions=64)
     with pytest.raises(ConfigError, match=flag):
         LearnerConfig(mecad=MecadConfig(**mecad), bank=bank)
-    LearnerConfig(mecad=MecadConfig(**mecad), bank=BankConfig(whitening_directions=0, global_directions=0))
+    LearnerConfig(mecad=MecadConfig(**mecad), bank=BankConfig(whitening_directions=0))

@@ -15,7 +15,7 @@ from eagleray.continual import (
     routing_accuracy,
 )
 from eagleray.data import Category, Sample
-from eagleray.experts import BankExpert, ImageScorer, ScoringConfig, image_score
+from eagleray.experts import BankExpert, ScoringConfig, image_score
 from eagleray.features import load_image, resize
 from eagleray.metrics import auroc, p_value, threshold
 
@@ -23,7 +23,6 @@ PLAIN = ScoringConfig()
 RECIPES = {
     "plain rows": {},
     "whitened": {"whitening_directions": 4},
-    "with appearance": {"whitening_directions": 4, "global_directions": 2},
 }
 
 
@@ -77,7 +76,7 @@ def test_each_picture_meets_each_bank_once_whatever_is_asked(workshop):
         bench.verdicts()
         bench.verdicts(oracle=True)
         everything = tuple(stored.digest for stored in bench.model.banks.values())
-        bench.evaluator.image_aurocs(bench.model, bench.tests, dict.fromkeys(bench.tests, everything))
+        bench.evaluator.image_aurocs(bench.tests, dict.fromkeys(bench.tests, everything))
     assert len(bench.pool.asked) == 3 * 8 * 3
     assert set(bench.pool.asked.values()) == {1}
 
@@ -99,9 +98,8 @@ def test_a_verdict_is_what_its_class_bank_says(recipe, workshop):
         patches_HWD = bench.patches(verdict.sample)
         grid_HW = BankExpert(bank.rows_MD, bank.whitening).patch_scores(patches_HWD)
         np.testing.assert_allclose(verdict.patch_scores_HW, grid_HW, atol=1e-6)
-        scorer = ImageScorer(bank, PLAIN)
-        assert verdict.score == pytest.approx(scorer.score(grid_HW, patches_HWD.mean((0, 1))), abs=1e-6)
-        assert verdict.p_value == p_value(verdict.score, scorer.good_scores_N)
+        assert verdict.score == pytest.approx(image_score(grid_HW, PLAIN), abs=1e-6)
+        assert verdict.p_value == p_value(verdict.score, bank.calibration_N)
         assert verdict.routed_expert == bench.model.experts[verdict.routed_class]
 
 
@@ -110,7 +108,7 @@ def test_a_verdict_is_what_its_class_bank_says(recipe, workshop):
 def test_flags_thresholds_and_p_values_say_the_same(recipe, rate, workshop):
     bench = Bench(workshop, bank=RECIPES[recipe], rate=rate)
     for verdict in all_of(bench.verdicts()):
-        limit = threshold(ImageScorer(bench.bank(verdict.routed_class), PLAIN).good_scores_N, rate)
+        limit = threshold(bench.bank(verdict.routed_class).calibration_N, rate)
         assert verdict.flagged == (verdict.score > limit.value)
         assert verdict.flagged == (verdict.p_value <= limit.attained_rate)
 
@@ -155,7 +153,7 @@ def test_several_banks_together_are_one_bank_of_all_their_rows(workshop):
     bench = Bench(workshop)
     rows_MD = np.concatenate([bench.bank(name).rows_MD for name in bench.tests])
     everything = tuple(stored.digest for stored in bench.model.banks.values())
-    found = bench.evaluator.image_aurocs(bench.model, bench.tests, dict.fromkeys(bench.tests, everything))
+    found = bench.evaluator.image_aurocs(bench.tests, dict.fromkeys(bench.tests, everything))
     for name, samples in bench.tests.items():
         grids = [BankExpert(rows_MD).patch_scores(bench.patches(sample)) for sample in samples]
         scores = [image_score(grid_HW, PLAIN) for grid_HW in grids]
@@ -169,7 +167,7 @@ def test_an_unreadable_test_image_is_left_out_and_told(workshop):
     assert [len(verdicts) for verdicts in judged.values()] == [7, 8, 8]
     assert [skipped.path for skipped in bench.evaluator.unreadable] == [bench.tests["nut"][2].path]
     banks = {name: bench.model.scored_against(name) for name in bench.tests}
-    assert bench.evaluator.image_aurocs(bench.model, bench.tests, banks)["nut"] == 1.0
+    assert bench.evaluator.image_aurocs(bench.tests, banks)["nut"] == 1.0
     before = Counter(bench.pool.asked)
     bench.verdicts()
     assert bench.pool.asked == before  # not even the broken one is tried again
@@ -195,7 +193,7 @@ def test_classes_without_test_images_have_no_figures(workshop):
         "missed": 0,
     }
     banks = {"nut": bench.model.scored_against("nut")}
-    assert bench.evaluator.image_aurocs(bench.model, {"nut": ()}, banks) == {"nut": None}
+    assert bench.evaluator.image_aurocs({"nut": ()}, banks) == {"nut": None}
 
 
 def test_test_images_of_classes_that_the_model_does_not_know_are_not_judged(workshop):
@@ -211,7 +209,7 @@ def test_a_model_without_any_class_judges_nothing(workshop):
 
 
 def test_a_model_from_the_store_gives_the_verdicts_of_the_live_one(workshop):
-    bench = Bench(workshop, bank=RECIPES["with appearance"], similarity_threshold=-1.0)
+    bench = Bench(workshop, bank=RECIPES["whitened"], similarity_threshold=-1.0)
     read = Model.load(bench.store, bench.store.current())
     fresh = Evaluator(bench.pool, PLAIN, EvaluationConfig(false_alarm_rate=0.2))
     live, stored = all_of(bench.verdicts()), all_of(fresh.verdicts(read, bench.tests))

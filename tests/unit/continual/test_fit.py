@@ -7,13 +7,12 @@ import pytest
 
 from eagleray.banks import BankConfig, coverage, farthest_first
 from eagleray.continual import ExpertUpdate, MecadConfig, update_expert
-from eagleray.experts import BankExpert, ScoringConfig, appearance_score, image_score
+from eagleray.experts import BankExpert, ScoringConfig, image_score
 
 DIM = 6
 RECIPES = {
-    "plain": {"whitening_directions": 0, "global_directions": 0},
-    "whitened": {"whitening_directions": 3, "global_directions": 0},
-    "with appearance": {"whitening_directions": 3, "global_directions": 2},
+    "plain": {"whitening_directions": 0},
+    "whitened": {"whitening_directions": 3},
 }
 
 
@@ -93,11 +92,6 @@ def test_every_prefix_is_calibrated_with_the_scores_it_would_give(recipe):
         by_hand = [image_score(expert.patch_scores(p), ScoringConfig(top_share=0.1)) for p in held_out]
         np.testing.assert_allclose(scores_N, by_hand, rtol=1e-5)
     assert (np.diff(bank.calibration_LN, axis=0) <= 1e-4).all()  # more rows, lower scores
-    if bank.appearance:
-        by_hand = [appearance_score(picture.mean((0, 1)), bank.appearance) for picture in held_out]
-        np.testing.assert_allclose(bank.appearance_N, by_hand, rtol=1e-3)
-    else:
-        assert bank.appearance_N.size == 0
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -17,8 +17,8 @@ def full():
         class_name="nut",
         seed=0,
         mecad=MecadConfig(memory="replay"),
-        bank=BankConfig(whitening_directions=0, global_directions=0),
-        scoring=ScoringConfig(top_share=0.0, global_weight=0.0),
+        bank=BankConfig(whitening_directions=0),
+        scoring=ScoringConfig(top_share=0.0),
         provenance={"seed": 0},
     )
     pictures = [rng.normal(size=(6, 8, 8, 5)).astype(np.float16) for _ in range(3)]

@@ -101,7 +101,7 @@ def test_a_step_whose_file_was_not_written_is_judged_again_to_the_same_bytes(wor
 
 @pytest.mark.parametrize("memory", ["nested", "replay"])
 def test_killed_anywhere_and_resumed_a_run_ends_as_if_undisturbed(workshop, memory):
-    config = workshop.config(bank={"whitening_directions": 3, "global_directions": 2}, memory=memory, **MECAD)
+    config = workshop.config(bank={"whitening_directions": 3}, memory=memory, **MECAD)
     undisturbed = workshop.run("calm", config=config)
     undisturbed.take(stream(workshop))
     for alive in range(0, 14, 2 if memory == "nested" else 5):
