@@ -8,6 +8,7 @@ from PIL import Image
 from eagleray.continual import Arrival, Removal, class_figures, control_figures, means, score_rows, stream_figures
 from eagleray.continual.controls import NOTES, Control
 from eagleray.continual.evaluation import EvaluationConfig
+from eagleray.data import Category
 from eagleray.metrics import threshold
 from eagleray.reports import SCORES_SCHEMA
 
@@ -137,15 +138,14 @@ class TestClasses:
         )
 
     def test_defective_images_without_a_mask_do_not_count_as_good_pixels(self, workshop):
-        arrival = workshop.arrival("nut", masks=False)
-        masked = workshop.arrival("nut")
-        mixed = type(arrival.category)(
-            "nut", arrival.category.train, (*masked.category.test, *arrival.category.test[4:])
-        )
-        _, found = figures(workshop, Arrival(mixed), forgetting={"nut": 0.0})
-        run, expected = figures(workshop, masked, forgetting={"nut": 0.0})
-        assert len(run.model.banks) == 1
+        masked = workshop.product("nut")
+        unmasked = workshop.product("nut", good=(), defective=range(610, 614), masks=False)
+        mixed = Category("nut", masked.train, (*masked.test, *unmasked.test))
+        _, expected = figures(workshop, Arrival(masked))
+        _, found = figures(workshop, Arrival(mixed))
+        assert found["nut"]["num_test_defective"] == 8
         assert found["nut"]["pixel_auroc"] == expected["nut"]["pixel_auroc"]
+        assert found["nut"]["aupro"] == expected["nut"]["aupro"]
 
     def test_a_class_that_was_removed_has_no_row(self, workshop):
         _, found = figures(workshop, workshop.arrival("nut"), workshop.arrival("bolt"), Removal("nut"))
