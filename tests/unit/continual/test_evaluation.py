@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from eagleray.banks import ClassBank
 from eagleray.continual import (
@@ -113,6 +114,20 @@ def test_flags_thresholds_and_p_values_say_the_same(recipe, rate, workshop):
         assert verdict.flagged == (verdict.p_value <= limit.attained_rate)
 
 
+def test_a_score_as_high_as_the_threshold_is_not_flagged(workshop):
+    samples = []
+    for side in range(32, 44):  # black pictures of different sizes: other files, the same patches
+        path = workshop.root / f"black{side}.png"
+        Image.new("RGB", (side, side)).save(path)
+        samples.append(Sample(str(path), "coal", "train", 0, "good", None))
+    bench = Bench(workshop, ())
+    bench.learner.take(Arrival(Category("coal", tuple(samples[:10]), ())))
+    for verdict in bench.evaluator.verdicts(bench.model, {"coal": samples[10:]})["coal"]:
+        assert verdict.score == threshold(bench.bank("coal").calibration_N, 0.2).value == 0
+        assert not verdict.flagged
+        assert verdict.p_value == 1
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_planted_defect_scores_above_every_good_picture(recipe, workshop):
     judged = Bench(workshop, bank=RECIPES[recipe]).verdicts()
@@ -221,8 +236,6 @@ def test_a_model_from_the_store_gives_the_verdicts_of_the_live_one(workshop):
 
 
 def test_pictures_of_any_size_and_kind_are_judged(workshop):
-    from PIL import Image
-
     bench = Bench(workshop, ("nut",))
     samples = []
     for number, (mode, size) in enumerate([("L", (90, 40)), ("RGBA", (16, 64)), ("P", (33, 31))]):
