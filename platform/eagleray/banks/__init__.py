@@ -14,7 +14,7 @@ from eagleray.banks.coreset import (
     sharded_farthest_first,
 )
 from eagleray.banks.knn import NearestRows
-from eagleray.banks.whitening import Whitening, fit_whitening
+from eagleray.banks.whitening import Whitening, fit_whitening, pool_whitenings
 
 __all__ = [
     "BankConfig",
@@ -28,6 +28,7 @@ __all__ = [
     "farthest_first",
     "fit_whitening",
     "merge_candidates",
+    "pool_whitenings",
     "project",
     "random_projection",
     "shard_candidates",

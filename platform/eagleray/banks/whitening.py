@@ -6,8 +6,10 @@ stands out in a quiet one. Distances after whitening are Mahalanobis distances w
 Shapes, beside the legend of eagleray.arrays: J directions kept.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,17 +98,33 @@ def fit_whitening(
         known: an earlier estimate, of `known_count` other embeddings, that these join.
         known_count: weight of `known`.
     """
-    count, mean_D, covariance_DD = _moments(shards)
+    moments = _moments(shards)
     if known is not None:
-        weight = known_count / (known_count + count)
-        shift_D = known.mean_D.astype(np.float64) - mean_D
-        covariance_DD = weight * known.covariance() + (1 - weight) * covariance_DD
-        covariance_DD += weight * (1 - weight) * np.outer(shift_D, shift_D)
-        mean_D = mean_D + weight * shift_D
+        moments = _joined(moments, (known_count, known.mean_D.astype(np.float64), known.covariance()))
+    return _whitening(moments, num_directions, shrinkage)
+
+
+def pool_whitenings(parts: Sequence[tuple[Whitening, int]]) -> Whitening:
+    """The whitening of all embeddings behind several estimates, as if seen together.
+
+    Args:
+        parts: at least one estimate, each with the number of embeddings it stands for.
+    """
+    moments = [(count, part.mean_D.astype(np.float64), part.covariance()) for part, count in parts]
+    first, _ = parts[0]
+    return _whitening(functools.reduce(_joined, moments), first.num_directions, first.shrinkage)
+
+
+_Moments: TypeAlias = tuple[int, NDArray[np.float64], NDArray[np.float64]]
+"""Count, mean (D,) and covariance (D, D)."""
+
+
+def _whitening(moments: _Moments, num_directions: int, shrinkage: float) -> Whitening:
+    count, mean_D, covariance_DD = moments
     with threadpool_limits(1, user_api="blas"):
         variances_D, directions_DD = np.linalg.eigh(covariance_DD)
     variances_D = np.clip(variances_D, 0, None)
-    rest = len(variances_D) - max(1, min(num_directions, count + known_count - 1, len(variances_D)))
+    rest = len(variances_D) - max(1, min(num_directions, count - 1, len(variances_D)))
     return Whitening(
         mean_D.astype(np.float32),
         np.ascontiguousarray(directions_DD[:, rest:], dtype=np.float32),
@@ -116,8 +134,19 @@ def fit_whitening(
     )
 
 
-def _moments(shards: Iterable[AnyArray]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
-    """Count, mean (D,) and covariance (D, D), summed in double precision, block by block in the order given."""
+def _joined(ours: _Moments, theirs: _Moments) -> _Moments:
+    """Moments of two sets together."""
+    our_count, our_mean_D, our_covariance_DD = ours
+    their_count, their_mean_D, their_covariance_DD = theirs
+    weight = their_count / (our_count + their_count)
+    shift_D = their_mean_D - our_mean_D
+    covariance_DD = (1 - weight) * our_covariance_DD + weight * their_covariance_DD
+    covariance_DD += weight * (1 - weight) * np.outer(shift_D, shift_D)
+    return our_count + their_count, our_mean_D + weight * shift_D, covariance_DD
+
+
+def _moments(shards: Iterable[AnyArray]) -> _Moments:
+    """Moments, summed in double precision, block by block in the order given."""
     count, total, products = 0, np.zeros(()), np.zeros(())
     with threadpool_limits(1, user_api="blas"):
         for shard_ND in shards:

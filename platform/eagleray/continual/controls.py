@@ -3,12 +3,14 @@
 Each control says which class banks an image of a class is scored against; the evaluator does the rest.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from eagleray.banks import pool_whitenings
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.model import Model
 from eagleray.continual.pool import load_bank
@@ -21,7 +23,7 @@ Banks = dict[str, tuple[str, ...]]
 NOTES = {
     "routed": "what a user gets: the class, and so the expert, is found from the image alone",
     "oracle_expert": "the true class chooses the expert, as in MECAD's own evaluation",
-    "shared_bank": "all rows in one bank, no experts and no routing",
+    "shared_bank": "all rows in one bank with one whitening: no classes, no experts, no routing",
     "bank_per_class": "each class alone with all the rows it was first given, class known",
     "random_assignment": "classes dealt to experts at random, true class chooses the expert",
 }
@@ -47,10 +49,24 @@ def oracle_expert(model: Model) -> Banks:
     return {name: model.scored_against(name) for name in model.banks}
 
 
-def shared_bank(model: Model) -> Banks:
-    """Every image meets all rows of the model."""
-    everything = tuple(stored.digest for _, stored in sorted(model.banks.items()))
-    return dict.fromkeys(model.banks, everything)
+def shared_bank(model: Model, store: ModelStore) -> Banks:
+    """Every image meets all rows of the model in one bank that knows no classes, with one whitening if there is any."""
+    if not model.banks:
+        return {}
+    banks = [load_bank(store, stored.digest) for _, stored in sorted(model.banks.items())]
+    rows = [bank.whitening.undo(bank.rows_MD) if bank.whitening else bank.rows_MD for bank in banks]
+    parts = [(bank.whitening, bank.num_images) for bank in banks if bank.whitening]
+    whitening = pool_whitenings(parts) if parts else None
+    rows_MD = np.concatenate(rows)
+    shared = dataclasses.replace(
+        banks[0],
+        name="shared bank",
+        rows_MD=whitening.apply(rows_MD) if whitening else rows_MD,
+        whitening=whitening,
+        level_rows_L=np.array([len(rows_MD)]),
+        calibration_LN=banks[0].calibration_LN[-1:],
+    )
+    return dict.fromkeys(model.banks, (store.put_blob(shared.to_bytes()),))
 
 
 def bank_per_class(versions: Mapping[int, Manifest]) -> Banks:

@@ -87,7 +87,7 @@ class StreamRun:
         model, versions = self.model, self.versions()
         banks = {
             "oracle_expert": controls.oracle_expert(model),
-            "shared_bank": controls.shared_bank(model),
+            "shared_bank": controls.shared_bank(model, self._store),
             "bank_per_class": controls.bank_per_class(versions),
             "random_assignment": controls.random_assignment(versions, self._store, model.mecad, seed=seed),
         }

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from eagleray.banks import fit_whitening
+from eagleray.banks import fit_whitening, pool_whitenings
 
 DIM = 8
 SPREAD = np.array([9, 5, 2, 1, 1, 0.5, 0.3, 0.1])
@@ -111,3 +111,28 @@ def test_one_and_the_same_embedding_everywhere_is_left_as_it_is():
 def test_means_far_from_zero_do_not_drown_the_variances():
     near, far = fit([embeddings(centre=0.0)]), fit([embeddings(centre=1000.0)])
     np.testing.assert_allclose(np.sort(far.variances_J), np.sort(near.variances_J), rtol=1e-2)
+
+
+def test_pooled_estimates_are_those_of_everything_seen_together():
+    rng = np.random.default_rng(5)
+    parts = [rng.normal(loc, 1 + loc, (200 + 50 * loc, 6)).astype(np.float32) for loc in range(3)]
+    alone = [(fit_whitening([part], num_directions=6, shrinkage=0.2), len(part)) for part in parts]
+    together = fit_whitening(parts, num_directions=6, shrinkage=0.2)
+    pooled = pool_whitenings(alone)
+    np.testing.assert_allclose(pooled.mean_D, together.mean_D, rtol=1e-5)
+    np.testing.assert_allclose(pooled.covariance(), together.covariance(), rtol=1e-4, atol=1e-5)
+
+
+def test_pooled_estimates_are_those_of_all_embeddings_together():
+    parts = [embeddings(count, seed=count, centre=float(count % 7)) for count in (200, 300, 500)]
+    pooled = pool_whitenings([(fit([part_ND], directions=DIM), len(part_ND)) for part_ND in parts])
+    together = fit(parts, directions=DIM)
+    np.testing.assert_allclose(pooled.mean_D, together.mean_D, atol=1e-4)
+    np.testing.assert_allclose(pooled.covariance(), together.covariance(), rtol=1e-3, atol=1e-3)
+    assert pooled.shrinkage == together.shrinkage
+
+
+def test_pooling_one_estimate_changes_nothing():
+    whitening = fit([embeddings()])
+    pooled = pool_whitenings([(whitening, 600)])
+    np.testing.assert_allclose(pooled.apply(embeddings(20)), whitening.apply(embeddings(20)), atol=1e-3)

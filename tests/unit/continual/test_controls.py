@@ -1,5 +1,7 @@
 from collections import Counter
 
+import numpy as np
+import numpy as np
 import pytest
 
 from eagleray.continual import Removal, controls
@@ -11,9 +13,9 @@ NAMES = ("nut", "bolt", "disc", "pin")
 class Learned:
     """Some products learned, and the manifest after each step."""
 
-    def __init__(self, workshop, names=NAMES, **mecad):
+    def __init__(self, workshop, names=NAMES, *, bank=None, **mecad):
         self.store = workshop.store()
-        self.learner = workshop.learner(**mecad)
+        self.learner = workshop.learner(config=workshop.config(bank=bank, **mecad))
         for name in names:
             self.learner.take(workshop.arrival(name, good=(), defective=()))
 
@@ -46,12 +48,32 @@ def test_the_oracle_expert_with_replay_is_all_of_the_experts_rows(workshop):
         assert len(group) == 2
 
 
-def test_the_shared_bank_is_every_row_for_every_class(workshop):
+@pytest.mark.parametrize("directions", [0, 2])
+def test_the_shared_bank_is_every_row_in_one_bank_for_every_class(workshop):
     learned = Learned(workshop)
-    everything = {stored.digest for stored in learned.model.banks.values()}
-    for group in controls.shared_bank(learned.model).values():
-        assert set(group) == everything
-        assert len(group) == 4
+    groups = controls.shared_bank(learned.model, learned.store)
+    assert set(groups) == set(NAMES)
+    ((digest,),) = set(groups.values())
+    rows = [tuple(row) for row in load_bank(learned.store, digest).rows_MD]
+    own = [load_bank(learned.store, stored.digest).rows_MD for stored in learned.model.banks.values()]
+    assert sorted(rows) == sorted(tuple(row) for rows_MD in own for row in rows_MD)
+
+
+def test_the_shared_bank_knows_no_class_not_even_by_its_whitening(workshop):
+    learned = Learned(workshop, bank={"whitening_directions": 3})
+    (digest,) = controls.shared_bank(learned.model, learned.store)["nut"]
+    shared = load_bank(learned.store, digest)
+    own = [load_bank(learned.store, stored.digest) for stored in learned.model.banks.values()]
+    plain_MD = np.concatenate([bank.whitening.undo(bank.rows_MD) for bank in own])
+    np.testing.assert_allclose(shared.rows_MD, shared.whitening.apply(plain_MD), atol=1e-4)
+    weights = [bank.num_images for bank in own]
+    mean_D = np.average([bank.whitening.mean_D for bank in own], axis=0, weights=weights)
+    np.testing.assert_allclose(shared.whitening.mean_D, mean_D, atol=1e-5)
+
+
+def test_a_model_without_classes_shares_nothing(workshop):
+    learned = Learned(workshop, ())
+    assert controls.shared_bank(learned.model, learned.store) == {}
 
 
 @pytest.mark.parametrize("memory", ["nested", "replay"])
