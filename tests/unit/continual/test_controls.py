@@ -1,7 +1,6 @@
 from collections import Counter
 
 import numpy as np
-import numpy as np
 import pytest
 
 from eagleray.continual import Removal, controls
@@ -48,7 +47,6 @@ def test_the_oracle_expert_with_replay_is_all_of_the_experts_rows(workshop):
         assert len(group) == 2
 
 
-@pytest.mark.parametrize("directions", [0, 2])
 def test_the_shared_bank_is_every_row_in_one_bank_for_every_class(workshop):
     learned = Learned(workshop)
     groups = controls.shared_bank(learned.model, learned.store)
