@@ -28,7 +28,7 @@ class BankConfig:
     memory_mb: int = 400
     """Patches of one class beyond this are selected in two rounds, shard by shard."""
     num_prototypes: int = 4
-    """Typical images of each class kept for routing."""
+    """Clusters of each class's images whose centres are kept for routing."""
     whitening_directions: int = 64
     """Directions in which a class's patches vary anyway and count less; 0 compares them as they are. Each takes the
     place of one row in the class's budget."""
@@ -55,7 +55,7 @@ class ClassBank:
     centroid_D: Floats
     """Mean of all patch embeddings learned, not whitened, for the assignment (MECAD eq. 1)."""
     prototypes_KD: Floats
-    """Mean embeddings of a few typical images, for routing."""
+    """Centres of a few clusters of images by their mean embeddings, for routing."""
     level_rows_L: Ints
     """Sizes of the prefixes that were calibrated, rising; the last is the number of rows."""
     calibration_LN: Floats

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats, Halves, Ints
 from eagleray.banks import (
@@ -204,8 +206,17 @@ def _centroid(means_ND: Floats, previous: ClassBank | None) -> Floats:
 
 
 def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpdate) -> Floats:
-    """A few pictures' mean embeddings that cover all of the class's."""
+    """Centres of a few clusters of the class's mean embeddings: k-means, begun at a farthest-first choice.
+
+    That choice alone would cover the class too, but with its oddest pictures, and those lie closest to other classes.
+    """
+    weights_N = np.ones(len(means_ND))
     if previous is not None:
-        means_ND = np.concatenate([previous.prototypes_KD, means_ND])
-    chosen_K = farthest_first(means_ND, update.bank.num_prototypes, seed=update.seed).indices_M
-    return np.ascontiguousarray(means_ND[chosen_K])
+        known_KD = previous.prototypes_KD
+        means_ND = np.concatenate([known_KD, means_ND])
+        weights_N = np.concatenate([np.full(len(known_KD), previous.num_images / len(known_KD)), weights_N])
+    start_KD = means_ND[farthest_first(means_ND, update.bank.num_prototypes, seed=update.seed).indices_M]
+    with threadpool_limits(1):  # sums, and so bytes, would depend on the threads
+        clusters = KMeans(len(start_KD), init=start_KD, n_init=1, random_state=update.seed)
+        clusters.fit(means_ND, sample_weight=weights_N)
+    return np.asarray(clusters.cluster_centers_, dtype=np.float32)

@@ -8,7 +8,7 @@ from eagleray.arrays import Floats
 
 
 class PrototypeRouter:
-    """Nearest prototype: the class of the typical image whose mean embedding is closest to this one's."""
+    """Nearest prototype: the class with the cluster of images whose centre is closest to this one's mean embedding."""
 
     def __init__(self, prototypes_KD: Mapping[str, Floats]) -> None:
         self._names: list[str] = sorted(prototypes_KD)
