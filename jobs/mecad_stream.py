@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from eagleray.console import parse_flags, progress_bar, run_main
-from eagleray.distributed import PRESETS, run_stream_job
+from eagleray.distributed.stream_job import PRESETS, run_stream_job
 from eagleray.reports import controls_table, summary_table
 
 

@@ -91,7 +91,7 @@ class RayPool:
         fitted = [ref for ref, info in zip(fit.shards, fit.infos, strict=True) if info.paths]
         held_out = [ref for ref, info in zip(calibration.shards, calibration.infos, strict=True) if info.paths]
         work = self._experts[expert].update.remote(update, len(banks), len(fitted), *banks, *fitted, *held_out)
-        changed: dict[str, StoredBank] = ray.get(work)
+        changed: dict[str, StoredBank] = _result(work)
         return changed
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:

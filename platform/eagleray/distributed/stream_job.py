@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from eagleray.banks import BankConfig
-from eagleray.config import check_at_least, to_json
+from eagleray.config import to_json
 from eagleray.continual import (
     CalibrationConfig,
     Control,
@@ -41,7 +42,7 @@ from eagleray.data import Category, open_dataset, write_products
 from eagleray.distributed.cluster import cluster
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
-from eagleray.errors import ConfigError, EagleRayError
+from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning
 from eagleray.experts import ScoringConfig
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
 from eagleray.provenance import git_commit, machine, versions
@@ -79,7 +80,8 @@ class StreamJob:
     pool: PoolConfig = field(default_factory=PoolConfig)
 
     def __post_init__(self) -> None:
-        check_at_least("--seed", self.seed, 0)
+        if not 0 <= self.seed < 2**32:  # what scikit-learn takes
+            raise ConfigError("--seed", f"in 0 to {2**32 - 1}", self.seed)
 
 
 PRESETS = {
@@ -116,7 +118,18 @@ def run_stream_job(job: StreamJob, *, progress: Progress = silent) -> dict[str, 
         results["peak_rss_mb"] = max(results["processes"].values())
     write_results(job.out, results)
     write_report(job.out)
+    _warn_of_unreadable(run)
     return results
+
+
+def _warn_of_unreadable(run: StreamRun) -> None:
+    """Tell of test images that no figure counts."""
+    if run.unreadable:
+        first = run.unreadable[0]
+        text = (
+            f"{len(run.unreadable)} test images are unreadable and left out, the first is {first.path}: {first.reason}"
+        )
+        warnings.warn(text, EagleRayWarning, stacklevel=2)
 
 
 def _check_unfinished(job: StreamJob) -> None:
