@@ -1,5 +1,5 @@
 # Everything a fresh machine needs is done by the first word you type.
-#   make demo    install, then learn eight generated products on Ray and report      make check   lint, types, layers
+#   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
 #   make test    install, then all tests                                            make bench   stage by stage timings
 PYTHON ?= python3
 VENV := .venv

@@ -7,6 +7,7 @@ Each config stands beside the class it configures; this module only knows how to
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -90,9 +91,9 @@ def fingerprint(config: Any) -> str:
 
 
 def check_at_least(field: str, value: float, low: float) -> None:
-    """Raise ConfigError unless value >= low."""
-    if not value >= low:
-        raise ConfigError(field, f"at least {low:g}", value)
+    """Raise ConfigError unless low <= value, and value is finite."""
+    if not low <= value < math.inf:
+        raise ConfigError(field, f"at least {low:.12g}", value)
 
 
 def check_share(field: str, value: float, *, zero: bool = True) -> None:

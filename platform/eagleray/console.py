@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning
+from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning, UsageError
 
 T = TypeVar("T")
 
@@ -26,6 +26,9 @@ USER_ERROR = 2
 
 _CURES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then run the same command with --resume") | (
     dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions or choose another folder")
+    | dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "something is in the way; move it or choose another folder"
+    )
 )
 
 
@@ -33,10 +36,11 @@ def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, descripti
     """Build a job from its presets: the one that `--preset` names, with any field as a flag, nested as --part.field.
 
     Raises:
-        ConfigError: an unknown preset or flag, or a wrong value.
+        UsageError: an unknown flag, or a value of the wrong kind.
+        ConfigError: an unknown preset, or a wrong value.
     """
     default = presets[_preset(presets, arguments)]
-    with _one_line_usage(arguments):
+    with _one_line_usage():
         return tyro.cli(type(default), args=list(arguments), default=default, description=description)
 
 
@@ -44,16 +48,17 @@ def parse_command(commands: Sequence[type[T]], arguments: Sequence[str], *, prog
     """Build the command that the first argument names, as its class does in kebab case, from the flags after it.
 
     Raises:
-        ConfigError: an unknown command or flag, or a wrong value.
+        UsageError: an unknown command or flag, or a value of the wrong kind.
+        ConfigError: a wrong value.
     """
     union: Any = functools.reduce(operator.or_, commands)
-    with _one_line_usage(arguments):
+    with _one_line_usage():
         made: T = tyro.cli(union, args=list(arguments), prog=prog, description=description)
         return made
 
 
 @contextlib.contextmanager
-def _one_line_usage(arguments: Sequence[str]) -> Iterator[None]:
+def _one_line_usage() -> Iterator[None]:
     """Turn tyro's framed usage messages into our one line."""
     caught = io.StringIO()
     try:
@@ -62,7 +67,7 @@ def _one_line_usage(arguments: Sequence[str]) -> Iterator[None]:
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        raise ConfigError("the command line", f"understood ({_unframed(caught.getvalue())})", arguments) from stop
+        raise UsageError(_unframed(caught.getvalue()).rstrip(".")) from stop
 
 
 @contextlib.contextmanager
@@ -70,7 +75,7 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar with rate and time left on a terminal; elsewhere one line when it is done."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not (console.is_terminal and total)) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.update(task, advance=done)
     if not console.is_terminal:

@@ -1,6 +1,7 @@
 """Every error a user can cause, in one tree; each prints as one line that names the cause and the cure.
 
     EagleRayError
+     |- UsageError            the command line has an unknown flag, or a value of the wrong kind
      |- ConfigError           a setting has a wrong value
      |- DataError             the images, folders or masks are not usable
      |   |- BadImage          one file cannot be read as an image
@@ -28,6 +29,16 @@ class EagleRayWarning(UserWarning):
 
 class EagleRayError(Exception):
     """Base of all errors that the user can cause and cure."""
+
+
+class UsageError(EagleRayError):
+    """The command line has an unknown flag, or a value of the wrong kind."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}; see --help"
 
 
 class ConfigError(EagleRayError):

@@ -12,9 +12,11 @@ import psutil
 import pytest
 import ray
 
-from eagleray.continual import LocalPool, ScoreItem, load_bank
+from eagleray.banks import BankConfig
+from eagleray.continual import ExpertUpdate, LocalPool, MecadConfig, ScoreItem, load_bank
 from eagleray.distributed import PoolConfig, RayPool, bank_store
-from eagleray.errors import StoreCorrupt
+from eagleray.errors import StoreCorrupt, StoreError
+from eagleray.experts import ScoringConfig
 from eagleray.storage import ModelStore
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -99,6 +101,22 @@ def test_an_error_of_ours_arrives_from_a_worker_as_itself(learn, extractor, stor
         with RayPool(extractor, store, PoolConfig()) as fresh, pytest.raises(StoreCorrupt) as caught:
             fresh.score([ScoreItem(found["scores"][0][0], (digest,))])
     assert "does not match its sha256" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_of_ours_arrives_from_an_expert_as_itself(extractor, store, tmp_path, paths):
+    update = ExpertUpdate(
+        class_name="nut", seed=0, mecad=MecadConfig(), bank=BankConfig(), scoring=ScoringConfig(), provenance={}
+    )
+    with RayPool(extractor, store, PoolConfig(embed_workers=1)) as pool:
+        fit, calibration = pool.embed(paths[:8]), pool.embed(paths[8:12])
+        blobs = tmp_path / "model" / "blobs"
+        shutil.rmtree(blobs)
+        blobs.write_text("in the way")
+        with pytest.raises(StoreError) as caught:
+            pool.update_expert(0, update, (), fit, calibration)
+    assert "a file stands where a folder belongs" in str(caught.value)
+    assert str(caught.value).startswith(str(blobs))
     assert "\n" not in str(caught.value)
 
 

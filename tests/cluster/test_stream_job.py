@@ -64,6 +64,19 @@ def test_the_address_of_a_dashboard_is_no_cluster(folder):
     _is_one_line(folder.run(), "http://127.0.0.1:8265", "ray job submit")
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_that_not_every_library_takes_is_one_line(folder, seed):
+    _is_one_line(folder.run("--seed", seed), "--seed must be in 0 to 4294967295", seed)
+    assert not folder.out.exists()
+
+
+def test_test_images_that_no_figure_counts_are_told(finished):
+    next((finished.data / "wood" / "test" / "good").iterdir()).write_bytes(b"no picture")
+    done = finished.run("--address", "none", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 test images are unreadable and left out, the first is" in done.stderr
+
+
 def _is_one_line(done, *parts):
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

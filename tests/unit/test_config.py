@@ -101,6 +101,7 @@ def test_range_checks_accept_their_bounds_and_refuse_beyond():
     for refused in (
         lambda: check_at_least("n", 0, 1),
         lambda: check_at_least("n", float("nan"), 1),
+        lambda: check_at_least("n", float("inf"), 1),
         lambda: check_share("s", 0.0, zero=False),
         lambda: check_share("s", 1.01),
         lambda: check_one_of("m", "c", ("a", "b")),

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from eagleray.console import USER_ERROR, parse_flags, progress_bar, run_main
-from eagleray.errors import BadImage, ConfigError, EagleRayWarning
+from eagleray.errors import BadImage, ConfigError, EagleRayWarning, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def test_nested_fields_lists_switches_and_optionals_are_flags():
     ids=" ".join,
 )
 def test_a_wrong_flag_is_one_line_that_names_it(flags, words, capsys):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises((ConfigError, UsageError)) as caught:
         parse(*flags)
     text = str(caught.value)
     assert "\n" not in text
@@ -98,6 +98,13 @@ def test_a_wrong_flag_is_one_line_that_names_it(flags, words, capsys):
     for word in words:
         assert word in text
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_was_typed_right_is_not_repeated_to_the_user():
+    with pytest.raises(UsageError) as caught:
+        parse("--seed", "12345", "--sed", "1")
+    assert "12345" not in str(caught.value)
+    assert str(caught.value).endswith("meant --seed; see --help")
 
 
 def test_help_names_every_flag_and_ends_well(capsys):
@@ -133,7 +140,9 @@ class TestRunMain:
         with pytest.raises(ZeroDivisionError):
             run_main(lambda: print(1 / 0))
 
-    @pytest.mark.parametrize(("number", "cure"), [(errno.ENOSPC, "make room"), (errno.EACCES, "permissions")])
+    @pytest.mark.parametrize(
+        ("number", "cure"), [(errno.ENOSPC, "make room"), (errno.EACCES, "permissions"), (errno.ENOTDIR, "move it")]
+    )
     def test_a_disk_that_is_full_or_closed_to_us_is_the_users_to_cure(self, number, cure, capsys):
         def main():
             raise OSError(number, "no way", "/out/report.html")
@@ -182,12 +191,24 @@ def test_away_from_a_terminal_a_bar_is_one_line_when_it_is_done(capsys):
     assert capsys.readouterr() == ("", "learn screw\n")
 
 
-def test_on_a_terminal_a_bar_shows_count_and_rate(monkeypatch):
+def replace_stderr(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
+    return terminal
+
+
+def test_a_bar_of_nothing_is_not_drawn(monkeypatch):
+    terminal = replace_stderr(monkeypatch)
+    with progress_bar("test after screw", 0):
+        pass
+    assert terminal.getvalue() == ""
+
+
+def test_on_a_terminal_a_bar_shows_count_and_rate(monkeypatch):
+    terminal = replace_stderr(monkeypatch)
     with progress_bar("learn screw", 10) as advance:
         advance(4)
         time.sleep(0.01)

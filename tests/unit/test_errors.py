@@ -7,6 +7,7 @@ from eagleray.errors import EagleRayError, EagleRayWarning
 
 ARGUMENTS = {
     errors.EagleRayError: ("something",),
+    errors.UsageError: ("Unrecognized options: --sed",),
     errors.ConfigError: ("--seed", "at least 0", -1),
     errors.DataError: ("/data/screw", "is empty; put images into it"),
     errors.BadImage: ("/data/a.png", "cannot be read; replace it"),

@@ -30,8 +30,7 @@ class BankConfig:
     num_prototypes: int = 4
     """Clusters of each class's images whose centres are kept for routing."""
     whitening_directions: int = 64
-    """Directions in which a class's patches vary anyway and count less; 0 compares them as they are. Each takes the
-    place of one row in the class's budget."""
+    """Directions in which a class's patches vary anyway and count less, each at the price of a row; 0 is without."""
     whitening_shrinkage: float = 0.2
     """Share of the mean variance in each direction's, in (0, 1]; 1 damps nothing."""
 

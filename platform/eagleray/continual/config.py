@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eagleray.config import check_at_least, check_share
+from eagleray.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,7 @@ class MecadConfig:
         check_at_least("--mecad.rows-per-expert", self.rows_per_expert, max(self.rows_per_class, self.expert_capacity))
         check_share("--mecad.replay-ratio", self.replay_ratio, zero=False)
         if not -1 <= self.similarity_threshold <= 1:
-            check_share("--mecad.similarity-threshold", self.similarity_threshold)
+            raise ConfigError("--mecad.similarity-threshold", "in [-1, 1]", self.similarity_threshold)
 
     def rows_allowed(self, num_classes: int) -> int:
         """Rows each of an expert's `num_classes` classes may keep."""

@@ -8,7 +8,7 @@ product in it.
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,9 +126,9 @@ class Learner:
         if not new and name in self._manifest.classes:
             return None
         held_out = _held_out(tuple(new), self._config.calibration.share, self._seed)
-        fit = self._pool.embed([path for digest, path in new.items() if digest not in held_out], advance)
-        calibration = self._pool.embed([path for digest, path in new.items() if digest in held_out], advance)
-        skipped += fit.skipped + calibration.skipped
+        fit = self._pool.embed([paths[0] for digest, paths in new.items() if digest not in held_out], advance)
+        calibration = self._pool.embed([paths[0] for digest, paths in new.items() if digest in held_out], advance)
+        skipped += _with_copies(fit.skipped + calibration.skipped, new.values())
         self._check_images(arrival, fit, calibration, skipped)
         if not fit.num_images:
             return None
@@ -148,7 +148,7 @@ class Learner:
             n: ClassEntry(expert=expert, blob=s.digest, rows=s.num_rows, num_images=s.bank.num_images)
             for n, s in changed.items()
         }
-        learned = tuple(digest for digest, path in new.items() if path in readable)
+        learned = tuple(digest for digest, paths in new.items() if paths[0] in readable)
         return self._commit(
             {**self._manifest.classes, **entries},
             Event(
@@ -182,10 +182,10 @@ class Learner:
         self._model = model.at_version(version)
         return event
 
-    def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, str], tuple[Skipped, ...]]:
-        """Pictures that are new to this class, by content digest in order of path, and files that cannot be opened."""
+    def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, list[str]], tuple[Skipped, ...]]:
+        """Files of each picture that is new to this class, by content digest; and files that do not open."""
         known = self._learned(name)
-        new: dict[str, str] = {}
+        new: dict[str, list[str]] = {}
         skipped = []
         for sample in samples:
             try:
@@ -194,7 +194,7 @@ class Learner:
                 skipped.append(Skipped(path=sample.path, reason=error.args[1]))
                 continue
             if digest not in known:
-                new.setdefault(digest, sample.path)
+                new.setdefault(digest, []).append(sample.path)
         return new, tuple(skipped)
 
     def _learned(self, name: str) -> frozenset[str]:
@@ -231,6 +231,12 @@ class Learner:
         return assign_expert(name, found, self._model.classes_held(), self._config.mecad), found
 
 
+def _with_copies(skipped: tuple[Skipped, ...], files: Iterable[Sequence[str]]) -> tuple[Skipped, ...]:
+    """What is unreadable, each file of equal bytes for itself: an interrupted copy leaves many that are all empty."""
+    copies = {paths[0]: paths for paths in files}
+    return tuple(Skipped(path=path, reason=bad.reason) for bad in skipped for path in copies[bad.path])
+
+
 def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[str]:
     """The images that calibrate: a draw that depends on the seed and on each image's content, not on names or order."""
     if len(digests) < MIN_IMAGES:
@@ -247,8 +253,15 @@ def _check_same_settings(found: Manifest, ours: Manifest, where: str) -> None:
             continue
         if isinstance(theirs, dict) and isinstance(wanted, dict):
             part, theirs, wanted = next(_differences(part, theirs, wanted))
-        expected = f"{theirs!r} as in the model at {where}, or --out another folder"
-        raise ConfigError(part, expected, wanted)
+        expected = f"{theirs!r} as in the model at {where} (or give --out another folder)"
+        raise ConfigError(_flag(part), expected, wanted)
+
+
+def _flag(part: str) -> str:
+    """The flag that sets a part of a manifest; its path where there is none, as for the hash of the weights."""
+    return (
+        part if part in ("kind", "features.weights_sha256") else f"--{part.removeprefix('config.').replace('_', '-')}"
+    )
 
 
 def _differences(path: str, theirs: Any, ours: Any) -> Any:

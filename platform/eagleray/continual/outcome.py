@@ -76,6 +76,8 @@ def class_figures(
             reasons |= {"pixel_auroc": task, "aupro": task}
         elif pixels[name]["pixel_auroc"] is None:
             reasons |= dict.fromkeys(("pixel_auroc", "aupro"), "the masks mark no pixel, or every pixel")
+        if not judged.get(name):
+            reasons["routing_accuracy"] = "no test images"
         if forgetting.get(name) is None:
             reasons["forgetting"] = reasons.get("image_auroc", "nothing was learned after it")
         classes[name] = {

@@ -7,6 +7,7 @@ come from content alone, so they are the same as in a run that was never disturb
 
 import json
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,6 +25,7 @@ from eagleray.continual.model import Model
 from eagleray.continual.pool import Advance, no_progress
 from eagleray.continual.stream import Arrival, StreamEvent
 from eagleray.data import Sample
+from eagleray.errors import EagleRayWarning
 from eagleray.storage import Event, Manifest, ModelStore, Skipped
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
@@ -53,12 +55,13 @@ class StreamRun:
         self._remember_tests(event for event in events if isinstance(event, Arrival))
         versions = self.versions()
         for taken in self._learner.history:
-            if not self._file(taken.step).exists():
+            if not self._is_judged(taken.step):
                 self._judge(taken, Model.load(self._store, versions[taken.step]))
         for event in events:
             what = event.category.name if isinstance(event, Arrival) else event.class_name
             total = len(event.category.train) if isinstance(event, Arrival) else 0
-            with self.timed("learn"), self._progress(f"learn {what}", total) as advance:
+            do = "learn" if isinstance(event, Arrival) else "remove"
+            with self.timed("learn"), self._progress(f"{do} {what}", total) as advance:
                 new = self._learner.take(event, advance)
             if new:
                 self._judge(new, self._learner.model)
@@ -142,6 +145,14 @@ class StreamRun:
             },
         )
 
+    def _is_judged(self, step: int) -> bool:
+        """Whether the file of a step is there and whole; a damaged one is simply written again."""
+        try:
+            found = json.loads(self._file(step).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return isinstance(found, dict) and found.get("step") == step
+
     def _file(self, step: int) -> Path:
         return self._folder / f"{step:04d}.json"
 
@@ -150,8 +161,13 @@ class StreamRun:
         path = self._folder / "tests.json"
         if not path.exists():
             return {}
-        listed: Mapping[str, list[list[Any]]] = json.loads(path.read_text())
-        samples = {name: [Sample(*row) for row in rows] for name, rows in listed.items()}
+        try:
+            listed: Mapping[str, list[list[Any]]] = json.loads(path.read_text(encoding="utf-8"))
+            samples = {name: [Sample(*row) for row in rows] for name, rows in listed.items()}
+        except (ValueError, TypeError, AttributeError):
+            text = f"{path}: damaged and begun anew; test images are known of the classes under --data only"
+            warnings.warn(text, EagleRayWarning, stacklevel=2)
+            return {}
         return {name: tuple(s for s in rows if Path(s.path).exists()) for name, rows in samples.items()}
 
     def _remember_tests(self, arrivals: Iterable[Arrival]) -> None:
@@ -167,5 +183,9 @@ class StreamRun:
 def write_json(path: Path, values: Any) -> None:
     """Write or replace a JSON file; a reader sees the old or the new one, never half of either."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file

@@ -14,7 +14,7 @@ from eagleray.config import from_json
 from eagleray.continual.learner import MODEL_KIND
 from eagleray.continual.model import Model
 from eagleray.continual.pool import load_bank
-from eagleray.errors import StoreError, StoreMissing, UnknownClass
+from eagleray.errors import StoreCorrupt, StoreError, StoreMissing, UnknownClass
 from eagleray.experts import BankExpert, ScoringConfig, image_score, overlay
 from eagleray.features import Embedder, Extractor, FeaturesConfig, resize
 from eagleray.metrics import Threshold, anomaly_map, p_value, threshold
@@ -111,6 +111,7 @@ class ScoringSession:
             raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another --version")
         if manifest.kind != MODEL_KIND:
             raise StoreError(store.uri, f"holds a model of kind {manifest.kind!r}, not {MODEL_KIND!r}; use its own job")
+        _check_complete(store, manifest)
         extractor = stored_extractor(store, manifest)
         return cls(
             store,
@@ -188,6 +189,16 @@ class ScoringSession:
             bank = load_bank(self._store, digest)
             self._experts[digest] = BankExpert(bank.rows_MD, bank.whitening)
         return self._experts[digest]
+
+
+def _check_complete(store: ModelStore, manifest: Manifest) -> None:
+    """Raise StoreCorrupt unless a version has all that scoring reads: a manifest may have been edited by hand."""
+    parts = {"features": (manifest.features, "weights_sha256"), "blobs": (manifest.blobs, "extractor")}
+    parts |= {f"config.{name}": (manifest.config, name) for name in ("mecad", "scoring")}
+    for part, (values, name) in parts.items():
+        if name not in values:
+            problem = f"the manifest of version {manifest.version} lacks {name!r} in {part.partition('.')[0]}"
+            raise StoreCorrupt(store.uri, f"{problem}; restore it from a backup, or give another --version")
 
 
 def stored_extractor(store: ModelStore, manifest: Manifest) -> Extractor:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eagleray.config import check_at_least
 from eagleray.errors import ConfigError, WeightsMissing
 
 if TYPE_CHECKING:
     import torch
 
 PACKAGED_BACKBONE = "tf_efficientnet_lite0"
+_LARGEST = 4096  # pixels; one picture of this size takes gigabytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +33,13 @@ class FeaturesConfig:
     """Pictures are squashed to this many pixels square."""
 
     def __post_init__(self) -> None:
-        check_at_least("--features.image-size", self.image_size, 32)
+        if not 32 <= self.image_size <= _LARGEST:
+            raise ConfigError("--features.image-size", f"in 32 to {_LARGEST}", self.image_size)
         if not self.strides or sorted(set(self.strides)) != list(self.strides):
             raise ConfigError("--features.strides", "one or more strides in rising order, such as 8 16", self.strides)
         if self.grid_stride not in self.strides:
-            raise ConfigError("--features.grid-stride", f"one of the strides {self.strides}", self.grid_stride)
+            expected = f"one of --features.strides {' '.join(map(str, self.strides))}"
+            raise ConfigError("--features.grid-stride", expected, self.grid_stride)
         if self.image_size % max(self.strides):
             expected = f"a multiple of the coarsest stride {max(self.strides)}"
             raise ConfigError("--features.image-size", expected, self.image_size)
@@ -128,8 +130,8 @@ def _load_file(whole: "torch.nn.Module", path: Path) -> None:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         result = whole.load_state_dict(loaded, strict=False)
     except Exception as error:  # foreign files fail in as many ways as there are writers
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsMissing(str(path), f"not a state dict of this backbone ({reason})") from error
+        # The name alone: torch's own text advises to load the file in a way that runs whatever is in it.
+        raise WeightsMissing(str(path), f"not a state dict of this backbone ({type(error).__name__})") from error
     if result.missing_keys:
         raise WeightsMissing(str(path), f"it lacks {len(result.missing_keys)} tensors, {result.missing_keys[0]} first")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from eagleray.arrays import Floats, Pixels
 from eagleray.config import fingerprint
-from eagleray.errors import WeightsMissing
+from eagleray.errors import EagleRayWarning, WeightsMissing
 from eagleray.features.backbone import FeaturesConfig, build_backbone, pixel_statistics
 
 if TYPE_CHECKING:
@@ -140,7 +140,10 @@ def build_extractor(config: FeaturesConfig, *, cache: Path | None = None) -> Ext
         cache: folder of exports; `$EAGLERAY_CACHE` or ~/.cache/eagleray by default. Only packaged weights are cached,
             because only their content is fixed by the configuration.
     """
-    config = config.resolved()
+    asked, config = config.backbone, config.resolved()
+    if asked != config.backbone:
+        text = f"--features.backbone {asked} is not used: packaged weights are those of {config.backbone}"
+        warnings.warn(text, EagleRayWarning, stacklevel=2)
     folder = cache or Path(os.environ.get("EAGLERAY_CACHE", Path.home() / ".cache" / "eagleray"))
     entry = folder / f"extractor-{fingerprint([config, _EXPORT_REVISION])}.onnx"
     if config.weights == "packaged" and (found := _read_cache(entry)):

@@ -8,6 +8,8 @@ from typing import IO
 
 from eagleray.errors import ResultsError
 
+CURE = "make room, check the folder's permissions, or choose another one"
+
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file beside `path`, then move it into place: a reader or a crash never meets half a file.
@@ -26,7 +28,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o644)  # mkstemp's 0600 would hide results from colleagues
         temporary.replace(path)
     except OSError as error:
-        raise ResultsError(str(path), f"cannot be written ({error.strerror or error})") from error
+        raise ResultsError(str(path), f"cannot be written ({error.strerror or error}); {CURE}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -239,7 +239,7 @@ def _examples(out: Path, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]
                 }
             )
         if cards:
-            yield {"title": f"{title} ({len(cards)})", "meaning": meaning, "cards": cards}
+            yield {"title": title, "meaning": meaning, "cards": cards}
 
 
 def _why_no_mask(example: Mapping[str, Any]) -> str:

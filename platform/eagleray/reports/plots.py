@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from eagleray.errors import ResultsError
 from eagleray.reports import plot_scores, plot_stream
+from eagleray.reports.files import CURE
 from eagleray.reports.wording import CONTROLS, class_names, controls_in_order, count, figure, listed, signed
 
 PLOTS_FOLDER = "plots"
@@ -52,7 +53,7 @@ def write_plots(out: str | Path, pictures: list[Picture]) -> dict[str, Path]:
         for picture in pictures:
             picture.figure.savefig(files[picture.name], format="png")
     except OSError as error:
-        raise ResultsError(str(folder), f"plots cannot be written ({error.strerror or error})") from error
+        raise ResultsError(str(folder), f"plots cannot be written ({error.strerror or error}); {CURE}") from error
     return files
 
 

@@ -47,8 +47,10 @@ def summary_table(results: Mapping[str, Any]) -> Table:
 def controls_table(results: Mapping[str, Any]) -> Table:
     """The same test images scored in other ways: mean image AUROC, bank rows and what was compared."""
     table = _table("control")
-    if not results["controls"]:
-        table.caption = Text("no controls were measured")
+    if not any(control["image_auroc"] is not None for control in results["controls"].values()):
+        table.caption = Text("no controls were measured: that takes good and defective test images")
+        table.show_header, table.min_width = False, len(table.caption)
+        return table
     table.add_column("image\nAUROC", justify="right", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("what it is", ratio=1)

@@ -106,7 +106,9 @@ def footnotes(results: Mapping[str, Any]) -> list[str]:
         whom = "all classes" if len(names) == len(classes) and len(names) > 1 else listed(list(names))
         lines.append(f"no {', '.join(figures)} for {whom}: {reason}")
     means = results["mean"].get("reasons", {})
-    lines += [f"no mean {FIGURES.get(key, key)}: {reason}" for key, reason in means.items()]
+    # Where no class has a figure, its own line has said why there is no mean.
+    told = {key for key in FIGURES if classes and all(values[key] is None for values in classes.values())}
+    lines += [f"no mean {FIGURES.get(key, key)}: {reason}" for key, reason in means.items() if key not in told]
     return lines
 
 

@@ -24,6 +24,7 @@ Data: TypeAlias = bytes | memoryview | pa.Buffer
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 _TEMPORARY = ".tmp"
 
@@ -158,6 +159,9 @@ def translated(place: str) -> Iterator[None]:
         if error.errno in _REFUSED:
             cure = "give this user the right to read and write here, or choose another folder"
             raise StoreError(place, f"access refused ({reason}); {cure}") from error
+        if error.errno in _IN_THE_WAY:
+            cure = "a file stands where a folder belongs: move it, or choose another folder"
+            raise StoreError(place, f"cannot be used ({reason}); {cure}") from error
         raise StoreError(place, f"cannot be used ({reason}); check that the place exists and is reachable") from error
     except pa.ArrowException as error:
         reason = " ".join(str(error).split())

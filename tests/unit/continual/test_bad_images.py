@@ -65,6 +65,17 @@ def test_too_many_bad_images_name_the_first_the_share_and_the_flag(workshop):
     assert "--stream.max-bad-share" in str(error)
 
 
+def test_bad_images_of_equal_bytes_count_each_for_itself(workshop):
+    arrival = workshop.arrival("nut", train=range(20))
+    for number in range(3, 9):  # what an interrupted copy leaves: files without a byte
+        workshop.spoil(arrival.category.train[number], lambda _: b"")
+    error = refused(workshop, workshop.learner(), arrival, TooManyBadImages)
+    assert "6 of 20 images are unreadable" in str(error)
+    with pytest.warns(EagleRayWarning, match="6 of 20"):
+        event = workshop.learner(max_bad_share=0.3).take(arrival)
+    assert [skipped.path for skipped in event.skipped] == [s.path for s in arrival.category.train[3:9]]
+
+
 def test_exactly_the_allowed_share_is_allowed(workshop):
     arrival = arrival_with_bad(workshop, "nut", range(20), [4, 9])
     with pytest.warns(EagleRayWarning, match="2 of 20"):

@@ -351,10 +351,10 @@ class TestContinuing:
     @pytest.mark.parametrize(
         ("changes", "field", "value"),
         [
-            ({"rows_per_class": 50}, "config.mecad.rows_per_class", 50),
-            ({"memory": "replay"}, "config.mecad.memory", "'replay'"),
-            ({"seed": 5}, "seed", 5),
-            ({"features": {"weights_sha256": "1" * 64}}, "features.", None),
+            ({"rows_per_class": 50}, "--mecad.rows-per-class", 50),
+            ({"memory": "replay"}, "--mecad.memory", "'replay'"),
+            ({"seed": 5}, "--seed", 5),
+            ({"features": {"weights_sha256": "1" * 64}}, "--features.", None),
         ],
     )
     def test_other_settings_than_the_models_are_refused_by_name(self, workshop, changes, field, value):

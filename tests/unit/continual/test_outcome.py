@@ -111,6 +111,7 @@ class TestClasses:
                     "pixel_auroc": "no defective test images",
                     "aupro": "no defective test images",
                     "forgetting": "no test images",
+                    "routing_accuracy": "no test images",
                 },
             ),
         ],

@@ -1,11 +1,12 @@
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from eagleray.continual import Arrival, LocalPool, Removal, open_stream
+from eagleray.continual import Arrival, LocalPool, Removal, open_stream, silent
 from eagleray.data import Category
-from eagleray.errors import TooFewImages
+from eagleray.errors import EagleRayWarning, TooFewImages
 
 NAMES = ("nut", "bolt", "disc")  # not in order of name
 MECAD = {"similarity_threshold": -1.0}
@@ -115,6 +116,48 @@ def test_killed_anywhere_and_resumed_a_run_ends_as_if_undisturbed(workshop, memo
         assert workshop.progress(out) == workshop.progress("calm")
         assert verdicts_of(resumed) == verdicts_of(undisturbed)
         assert list(resumed.model.banks) == list(undisturbed.model.banks)
+
+
+@pytest.mark.parametrize("damage", ["", "{half", "[1]", "{}"])
+def test_a_damaged_step_file_is_written_again(workshop, damage):
+    workshop.run(**MECAD).take(stream(workshop))
+    expected = workshop.progress()
+    (workshop.root / "run" / "progress" / "0002.json").write_text(damage)
+    workshop.run(**MECAD).take(stream(workshop))
+    assert workshop.progress() == expected
+
+
+@pytest.mark.parametrize("damage", ["", "{half", "[1]", '{"nut": [[1]]}'])
+def test_a_damaged_list_of_test_images_is_told_and_begun_anew(workshop, damage):
+    workshop.run(**MECAD).take(stream(workshop))
+    expected = workshop.progress()
+    (workshop.root / "run" / "progress" / "tests.json").write_text(damage)
+    with pytest.warns(EagleRayWarning, match=r"tests.json: damaged"):
+        again = workshop.run(**MECAD)
+    again.take(stream(workshop))
+    assert workshop.progress() == expected
+
+
+def test_a_full_disk_names_the_progress_file_and_leaves_nothing_beside_it(workshop, monkeypatch):
+    run = workshop.run(**MECAD)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+    with pytest.raises(OSError, match="No space") as caught:
+        run.take([Removal("nut")])
+    assert caught.value.filename == str(workshop.root / "run" / "progress" / "tests.json")
+    assert list((workshop.root / "run" / "progress").iterdir()) == []
+
+
+def test_a_removal_is_not_called_learning(workshop):
+    labels = []
+
+    def progress(label, total):
+        labels.append(label)
+        return silent(label, total)
+
+    workshop.run(**MECAD).take(stream(workshop))
+    run = workshop.run(progress=progress, **MECAD)
+    run.take([Removal("nut")])
+    assert labels == ["remove nut", "test after nut"]
 
 
 def test_a_half_written_progress_file_is_never_seen(workshop, monkeypatch):

@@ -1,3 +1,5 @@
+import json
+import shutil
 import subprocess
 import sys
 
@@ -31,6 +33,18 @@ def tests(tiny_model):
 @pytest.fixture
 def spot(tiny_model):
     return load_image(tiny_model.data / "dots/test/spot/0.png")
+
+
+@pytest.mark.parametrize(
+    ("part", "word"), [("features", "weights_sha256"), ("blobs", "extractor"), ("config", "mecad")]
+)
+def test_a_manifest_that_lacks_what_scoring_reads_is_corrupt(tiny_model, tmp_path, part, word):
+    shutil.copytree(tiny_model.store, tmp_path / "model")
+    version = ModelStore.open(tmp_path / "model").current().version
+    path = tmp_path / "model" / "versions" / f"{version}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: {}}))
+    with pytest.raises(StoreCorrupt, match=f"lacks '{word}' in {part}"):
+        ScoringSession.open(ModelStore.open(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("tiny_model", ["nested", "replay"], indirect=True)

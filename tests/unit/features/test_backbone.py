@@ -120,6 +120,7 @@ def test_a_wrong_file_is_refused_and_never_run(name, tmp_path):
     with pytest.raises(WeightsMissing) as caught:
         build_backbone(FeaturesConfig(backbone=TINY, weights=str(tmp_path / name)))
     assert name in str(caught.value)
+    assert "weights_only" not in str(caught.value)
     assert_names_the_choices(caught.value)
 
 
@@ -171,6 +172,7 @@ def test_a_tap_that_the_backbone_does_not_have_is_refused_with_those_it_has():
     [
         ({"image_size": 16}, "--features.image-size"),
         ({"image_size": 250}, "--features.image-size"),
+        ({"image_size": 8192}, "--features.image-size"),
         ({"strides": ()}, "--features.strides"),
         ({"strides": (16, 8)}, "--features.strides"),
         ({"strides": (8, 8)}, "--features.strides"),

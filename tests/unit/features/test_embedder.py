@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from eagleray.errors import WeightsMissing
+from eagleray.errors import EagleRayWarning, WeightsMissing
 from eagleray.features import Extractor, FeaturesConfig, TorchEmbedder, build_extractor, embedder
 from eagleray.features.embedder import build_network
 
@@ -164,7 +164,8 @@ def test_other_settings_are_another_entry(small, tmp_path, fake_export):
 
 def test_the_name_of_the_backbone_makes_no_second_entry_for_packaged_weights(small, tmp_path, fake_export):
     build_extractor(small, cache=tmp_path)
-    found = build_extractor(dataclasses.replace(small, backbone="resnet18"), cache=tmp_path)
+    with pytest.warns(EagleRayWarning, match="--features.backbone resnet18 is not used"):
+        found = build_extractor(dataclasses.replace(small, backbone="resnet18"), cache=tmp_path)
     assert fake_export == [64]
     assert found.config == small
 

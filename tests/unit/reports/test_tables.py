@@ -69,6 +69,18 @@ def test_no_controls_say_so(make_results):
     assert "no controls were measured" in printed(controls_table(make_results(controls={})))
 
 
+def test_controls_without_a_single_figure_are_not_listed(make_results, drop_defects):
+    text = printed(controls_table(drop_defects(make_results())))
+    assert "no controls were measured: that takes good and defective test images" in text
+    assert "Oracle expert" not in text
+
+
+def test_a_figure_that_no_class_has_is_explained_once(make_results, drop_defects):
+    results = drop_defects(make_results())
+    results["mean"]["reasons"] = {"image_auroc": "no class has this figure"}
+    assert "no mean image AUROC" not in printed(summary_table(results))
+
+
 def test_markdown_is_a_table_that_names_cannot_break(make_results):
     results = make_results(names=("a|b", "<script>", "plain_name"))
     text = to_markdown(results)
