@@ -7,7 +7,7 @@ from eagleray.continual.evaluation import EvaluationConfig, Evaluator, Tests, Ve
 from eagleray.continual.examples import write_examples
 from eagleray.continual.figures import image_figures, routing_accuracy
 from eagleray.continual.fit import ExpertUpdate, update_expert
-from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig
+from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_settings
 from eagleray.continual.model import Model
 from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
 from eagleray.continual.pool import (
@@ -57,6 +57,7 @@ __all__ = [
     "Tests",
     "Verdict",
     "assign_expert",
+    "check_settings",
     "class_figures",
     "control_figures",
     "cut",

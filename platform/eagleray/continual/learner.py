@@ -88,6 +88,7 @@ class Learner:
             ConfigError: the store's model was learned with other settings.
         """
         self._config, self._stream, self._pool, self._store, self._seed = config, stream, pool, store, seed
+        check_settings(store, config, features=features, seed=seed)
         fresh = Manifest(
             kind=MODEL_KIND,
             features=dict(features),
@@ -96,7 +97,6 @@ class Learner:
             blobs={"extractor": extractor_blob},
         )
         self._manifest = store.current() or fresh
-        _check_same_settings(self._manifest, fresh, store.uri)
         self._model = Model.load(store, self._manifest)
 
     @property
@@ -246,7 +246,13 @@ def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[st
     return frozenset(ranked[: min(wished, len(ranked) - 1)])
 
 
-def _check_same_settings(found: Manifest, ours: Manifest, where: str) -> None:
+def check_settings(store: ModelStore, config: LearnerConfig, *, features: Mapping[str, Any], seed: int) -> None:
+    """Raise ConfigError if the store holds a model that was learned with other settings; writes nothing."""
+    found = store.current()
+    if found is None:
+        return
+    ours = Manifest(kind=MODEL_KIND, features=dict(features), config=to_json(config), seed=seed)
+    where = store.uri
     for part in ("kind", "features", "config", "seed"):
         theirs, wanted = getattr(found, part), getattr(ours, part)
         if theirs == wanted:

@@ -27,6 +27,7 @@ from eagleray.continual import (
     Progress,
     StreamConfig,
     StreamRun,
+    check_settings,
     class_figures,
     control_figures,
     image_figures,
@@ -110,6 +111,7 @@ def run_stream_job(job: StreamJob, *, progress: Progress = silent) -> dict[str, 
     categories = _open_data(job)
     extractor = build_extractor(job.features)
     store = ModelStore.create(job.out / "model")
+    check_settings(store, _learner_config(job), features=_features(extractor), seed=job.seed)
     with _pool(job, extractor, store) as pool:
         run = _learn(job, categories, extractor, store, pool, progress)
         results = _results(job, run, pool)
@@ -173,14 +175,23 @@ def _learn(
     pool: ExpertPool,
     progress: Progress,
 ) -> StreamRun:
-    config = LearnerConfig(mecad=job.mecad, bank=job.bank, scoring=job.scoring, calibration=job.calibration)
-    features = {**to_json(extractor.config), "weights_sha256": extractor.weights_sha256}
-    blob = store.put_blob(extractor.onnx)
-    learner = Learner(config, job.stream, pool, store, features=features, extractor_blob=blob, seed=job.seed)
+    blob, features = store.put_blob(extractor.onnx), _features(extractor)
+    learner = Learner(
+        _learner_config(job), job.stream, pool, store, features=features, extractor_blob=blob, seed=job.seed
+    )
     evaluator = Evaluator(pool, job.scoring, job.evaluation)
     run = StreamRun(learner, evaluator, store, job.out, progress=progress)
     run.take(open_stream(categories, remove=job.remove))
     return run
+
+
+def _learner_config(job: StreamJob) -> LearnerConfig:
+    return LearnerConfig(mecad=job.mecad, bank=job.bank, scoring=job.scoring, calibration=job.calibration)
+
+
+def _features(extractor: Extractor) -> dict[str, Any]:
+    """What a model remembers of its extractor, beside the extractor itself."""
+    return {**to_json(extractor.config), "weights_sha256": extractor.weights_sha256}
 
 
 def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]:
