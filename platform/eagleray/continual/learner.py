@@ -38,7 +38,7 @@ MODEL_KIND = "mecad"
 MIN_IMAGES = 5
 """Good images without which a class cannot be learned: one in five calibrates, the others make the bank."""
 
-_FEW_HELD_OUT = 6  # fewer give no useful standard deviation; of a very small class a third is enough
+_FEW_HELD_OUT = 6  # fewer promise no useful false-alarm rate; of a very small class a third is enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,9 +88,8 @@ class RayPool:
             )
             self._experts[expert] = actor.remote(self._store)
         banks = self._refs(memory)
-        fitted = [ref for ref, info in zip(fit.shards, fit.infos, strict=True) if info.paths]
-        held_out = [ref for ref, info in zip(calibration.shards, calibration.infos, strict=True) if info.paths]
-        work = self._experts[expert].update.remote(update, len(banks), len(fitted), *banks, *fitted, *held_out)
+        patches = (*fit.filled, *calibration.filled)
+        work = self._experts[expert].update.remote(update, len(banks), len(fit.filled), *banks, *patches)
         changed: dict[str, StoredBank] = _result(work)
         return changed
 
