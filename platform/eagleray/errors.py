@@ -5,6 +5,7 @@
      |- ConfigError           a setting has a wrong value
      |- DataError             the images, folders or masks are not usable
      |   |- BadImage          one file cannot be read as an image
+     |   |   '- TooManyPixels it is larger than the limit
      |   |- TooManyBadImages  more unreadable images than the configured share
      |   |- TooFewImages      not enough good images to learn and calibrate a class
      |   '- UnknownClass      a class name that the data or the model does not have
@@ -16,7 +17,8 @@
      |   |- StoreVersion      the store was written with another schema version
      |   '- StoreFull         the disk took no more bytes
      |- ResultsError          a results file is missing or not ours
-     '- ClusterError          Ray cannot be reached or refused us
+     |- ClusterError          Ray cannot be reached or refused us
+     '- ServiceError          the scoring service cannot be reached, refused us, or answers nonsense
 
 Arguments go to ``Exception.__init__`` by position and the sentence is built in ``__str__``: that is the form that
 survives pickling, so ``except EagleRayError`` works across processes.
@@ -64,6 +66,10 @@ class DataError(EagleRayError):
 
 class BadImage(DataError):
     """One file cannot be read as an image."""
+
+
+class TooManyPixels(BadImage):
+    """One picture has more pixels than the limit."""
 
 
 class TooManyBadImages(EagleRayError):
@@ -178,3 +184,13 @@ class ClusterError(EagleRayError):
 
     def __str__(self) -> str:
         return "Ray at {}: {}".format(*self.args)
+
+
+class ServiceError(EagleRayError):
+    """The scoring service cannot be reached, refused us, or answers nonsense."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(address, problem)
+
+    def __str__(self) -> str:
+        return "service at {}: {}".format(*self.args)

@@ -11,6 +11,7 @@ ARGUMENTS = {
     errors.ConfigError: ("--seed", "at least 0", -1),
     errors.DataError: ("/data/screw", "is empty; put images into it"),
     errors.BadImage: ("/data/a.png", "cannot be read; replace it"),
+    errors.TooManyPixels: ("/data/a.png", "has too many pixels"),
     errors.TooManyBadImages: ("screw", 3, 10, 0.05, "/data/a.png"),
     errors.TooFewImages: ("screw", 2, 5, "/data/screw/train/good"),
     errors.UnknownClass: ("crew", ("screw", "nut"), "/data"),
@@ -23,6 +24,7 @@ ARGUMENTS = {
     errors.StoreFull: ("/model/blobs/aa", "no space left"),
     errors.ResultsError: ("/out/results.json", "is not ours"),
     errors.ClusterError: ("auto", "nobody answers"),
+    errors.ServiceError: ("http://127.0.0.1:8000", "cannot be reached; start it"),
 }
 
 

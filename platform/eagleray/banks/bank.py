@@ -63,6 +63,8 @@ class ClassBank:
     """Good images behind the rows."""
     coverage_radius: float
     """Largest distance of a learned patch to its nearest row, full-dimensional."""
+    routing_distances_N: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    """Distances of held-out good images' mean embeddings to the nearest prototype; none in older banks."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Seed, configuration and weights that made it."""
 
@@ -108,6 +110,8 @@ class ClassBank:
         """Arrow IPC: one tensor column per array, the rest as JSON in the schema. Equal banks give equal bytes."""
         plain: dict[str, Any] = {"schema": BANK_SCHEMA} | {name: getattr(self, name) for name in _PLAIN}
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.routing_distances_N.size:  # Arrow has no empty tensors, and older banks no such column
+            arrays["routing_distances_N"] = self.routing_distances_N
         if self.whitening:
             plain["whitening"] = {name: getattr(self.whitening, name) for name in _WHITENING_PLAIN}
             arrays |= {name: getattr(self.whitening, name) for name in _WHITENING_ARRAYS}

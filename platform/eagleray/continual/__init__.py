@@ -5,8 +5,10 @@ from eagleray.continual.config import MecadConfig
 from eagleray.continual.controls import Control
 from eagleray.continual.evaluation import EvaluationConfig, Evaluator, Tests, Verdict
 from eagleray.continual.examples import write_examples
+from eagleray.continual.expert_cache import ExpertCache, ExpertLoader, load_expert
 from eagleray.continual.figures import image_figures, routing_accuracy
 from eagleray.continual.fit import ExpertUpdate, update_expert
+from eagleray.continual.judge import Ask, Finding, Judge, Plan, Route, stored_extractor
 from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_settings
 from eagleray.continual.model import Model
 from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
@@ -23,26 +25,31 @@ from eagleray.continual.pool import (
     wanted,
 )
 from eagleray.continual.run import Progress, StreamRun, silent
-from eagleray.continual.scoring_session import Finding, Route, ScoringSession, stored_extractor
+from eagleray.continual.scoring_session import ScoringSession
 from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent, open_stream
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 
 __all__ = [
     "Advance",
     "Arrival",
+    "Ask",
     "CalibrationConfig",
     "Control",
     "EvaluationConfig",
     "Evaluator",
+    "ExpertCache",
+    "ExpertLoader",
     "ExpertPool",
     "ExpertUpdate",
     "Finding",
+    "Judge",
     "Learner",
     "LearnerConfig",
     "LocalPool",
     "MecadConfig",
     "Model",
     "PatchSet",
+    "Plan",
     "Progress",
     "Removal",
     "Route",
@@ -64,6 +71,7 @@ __all__ = [
     "embed_shard",
     "image_figures",
     "load_bank",
+    "load_expert",
     "means",
     "no_progress",
     "open_stream",

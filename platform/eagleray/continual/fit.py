@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats, Halves, Ints
@@ -22,6 +21,7 @@ from eagleray.banks import (
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.replay import random_replay
 from eagleray.experts import BankExpert, ScoringConfig, image_score
+from eagleray.routing import PrototypeRouter
 
 _SMALLEST_LEVEL = 25
 
@@ -91,16 +91,18 @@ def _fit_class(
     calibration_LN = _calibrate(rows_MD, whitening, levels_L, calibration, update.scoring)
     if previous is not None:
         calibration_LN = np.concatenate([_at_levels(previous, levels_L), calibration_LN], axis=1)
+    prototypes_KD = _prototypes(means_ND, previous, update)
     return ClassBank(
         name=update.class_name,
         rows_MD=rows_MD,
         whitening=whitening,
         centroid_D=_centroid(means_ND, previous),
-        prototypes_KD=_prototypes(means_ND, previous, update),
+        prototypes_KD=prototypes_KD,
         level_rows_L=levels_L,
         calibration_LN=calibration_LN,
         num_images=len(means_ND) + known_images,
         coverage_radius=coverage((_whitened(shard, whitening) for shard in points), rows_MD).radius,
+        routing_distances_N=_routing_distances(prototypes_KD, calibration, previous),
         provenance=dict(update.provenance),
     )
 
@@ -210,6 +212,8 @@ def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpda
 
     That choice alone would cover the class too, but with its oddest pictures, and those lie closest to other classes.
     """
+    from sklearn.cluster import KMeans  # two seconds and 60 MB, which whoever only scores does without
+
     weights_N = np.ones(len(means_ND))
     if previous is not None:
         known_KD = previous.prototypes_KD
@@ -220,3 +224,15 @@ def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpda
         clusters = KMeans(len(start_KD), init=start_KD, n_init=1, random_state=update.seed)
         clusters.fit(means_ND, sample_weight=weights_N)
     return np.asarray(clusters.cluster_centers_, dtype=np.float32)
+
+
+def _routing_distances(prototypes_KD: Floats, calibration: Sequence[Halves], previous: ClassBank | None) -> Floats:
+    """Distances (N,) of held-out good pictures' mean embeddings to the nearest prototype.
+
+    Earlier ones are kept as they were, because their pictures are gone. An update moves the prototypes, so they may be
+    somewhat off by now; `novelty_limits` leaves more room than that.
+    """
+    router = PrototypeRouter({"": prototypes_KD})
+    new = [router.nearest(mean_D, 1)[0][1] for shard in calibration for mean_D in _means([shard])]
+    known_N = previous.routing_distances_N if previous else np.empty(0, np.float32)
+    return np.concatenate([known_N, np.array(new, np.float32)])

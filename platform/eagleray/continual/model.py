@@ -28,10 +28,14 @@ class Model:
     """The settings it was learned with."""
 
     @classmethod
-    def load(cls, store: ModelStore, manifest: Manifest) -> "Model":
-        """Read a version from the store; every blob's hash is checked."""
+    def load(cls, store: ModelStore, manifest: Manifest, known: Mapping[str, StoredBank] | None = None) -> "Model":
+        """Read a version from the store; every blob's hash is checked, but those already `known` by their digest."""
         config = from_json(MecadConfig, manifest.config["mecad"])
-        banks = {n: StoredBank.of(load_bank(store, entry.blob), entry.blob) for n, entry in manifest.classes.items()}
+        known = known or {}
+        banks = {
+            n: known.get(entry.blob) or StoredBank.of(load_bank(store, entry.blob), entry.blob)
+            for n, entry in manifest.classes.items()
+        }
         experts = {name: entry.expert for name, entry in manifest.classes.items()}
         return cls(manifest.version, banks, experts, config)
 

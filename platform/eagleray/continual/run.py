@@ -41,9 +41,17 @@ class StreamRun:
     """One run into one folder."""
 
     def __init__(
-        self, learner: Learner, evaluator: Evaluator, store: ModelStore, out: Path, *, progress: Progress = silent
+        self,
+        learner: Learner,
+        evaluator: Evaluator,
+        store: ModelStore,
+        out: Path,
+        *,
+        progress: Progress = silent,
+        publish: bool = False,
     ) -> None:
         self._learner, self._evaluator, self._store, self._progress = learner, evaluator, store, progress
+        self._publish = publish
         self._folder = out / "progress"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tests = self._remembered_tests()
@@ -53,6 +61,7 @@ class StreamRun:
         """Learn and judge what is new in the stream; judge first what an earlier run learned and could not judge."""
         events = list(events)
         self._remember_tests(event for event in events if isinstance(event, Arrival))
+        self._publish_current()  # an earlier run may have been killed before it did
         versions = self.versions()
         for taken in self._learner.history:
             if not self._is_judged(taken.step):
@@ -64,6 +73,7 @@ class StreamRun:
             with self.timed("learn"), self._progress(f"{do} {what}", total) as advance:
                 new = self._learner.take(event, advance)
             if new:
+                self._publish_current()
                 self._judge(new, self._learner.model)
 
     def steps(self) -> list[dict[str, Any]]:
@@ -101,6 +111,10 @@ class StreamRun:
                 aurocs = self._evaluator.image_aurocs(self._tests, groups, advance)
                 found[name] = Control(aurocs, controls.count_rows(groups, self._store))
         return found
+
+    def _publish_current(self) -> None:
+        if self._publish and self.model.version:
+            self._store.publish(self.model.version)
 
     def versions(self) -> dict[int, Manifest]:
         """The committed version after each step of the history."""

@@ -71,6 +71,8 @@ class StreamJob:
     """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
     remove: tuple[str, ...] = ()
     """Products to forget, before anything is learned."""
+    publish: bool = False
+    """Have running services answer with every version as soon as it is learned."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     mecad: MecadConfig = field(default_factory=MecadConfig)
@@ -180,7 +182,7 @@ def _learn(
         _learner_config(job), job.stream, pool, store, features=features, extractor_blob=blob, seed=job.seed
     )
     evaluator = Evaluator(pool, job.scoring, job.evaluation)
-    run = StreamRun(learner, evaluator, store, job.out, progress=progress)
+    run = StreamRun(learner, evaluator, store, job.out, progress=progress, publish=job.publish)
     run.take(open_stream(categories, remove=job.remove))
     return run
 
@@ -231,4 +233,5 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
 def _resolved(job: StreamJob) -> dict[str, Any]:
     """The settings that decide the figures; not where or how often the job ran."""
     config: dict[str, Any] = to_json(dataclasses.replace(job, features=job.features.resolved(), data=None, out=Path()))
-    return {key: value for key, value in config.items() if key not in ("data", "out", "resume", "address", "pool")}
+    elsewhere = ("data", "out", "resume", "address", "publish", "pool")
+    return {key: value for key, value in config.items() if key not in elsewhere}

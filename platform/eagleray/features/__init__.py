@@ -2,7 +2,7 @@
 
 from eagleray.features.backbone import PACKAGED_BACKBONE, FeaturesConfig
 from eagleray.features.embedder import Embedder, Extractor, OnnxEmbedder, TorchEmbedder, build_extractor
-from eagleray.features.images import image_size, load_image, load_mask, resize
+from eagleray.features.images import decode_image, image_size, load_image, load_mask, resize
 
 __all__ = [
     "PACKAGED_BACKBONE",
@@ -12,6 +12,7 @@ __all__ = [
     "OnnxEmbedder",
     "TorchEmbedder",
     "build_extractor",
+    "decode_image",
     "image_size",
     "load_image",
     "load_mask",

@@ -5,16 +5,23 @@ Rules, so that the same picture gives the same pixels everywhere: EXIF rotation 
 the first frame counts; CMYK, palette and grey become RGB.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from eagleray.arrays import Bools, Pixels
-from eagleray.errors import BadImage
+from eagleray.errors import BadImage, TooManyPixels
 
 _SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+"""What a stranger's bytes may be: Pillow knows dozens more, some of which start other programs."""
+_LONGEST_SIDE = 65_535
+"""Of a stranger's picture, in pixels, as JPEG has it: to resize a picture takes memory with the length of its sides."""
+_MOST_SCANS = 100
+"""Of a stranger's JPEG, as libtiff has it: each is a pass over all pixels, and costs its sender a few bytes."""
 
 
 def load_image(path: str | Path) -> Pixels:
@@ -28,6 +35,48 @@ def load_image(path: str | Path) -> Pixels:
             return np.asarray(_to_rgb(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
+
+
+def decode_image(data: bytes, *, name: str, max_pixels: int) -> Pixels:
+    """Decode one picture that came over a network as RGB, shape (Y, X, 3).
+
+    Args:
+        data: its bytes. What decoding them costs in time and memory is bounded before it begins.
+        name: what errors call it.
+        max_pixels: rows times columns, at most.
+
+    Raises:
+        BadImage: the bytes are truncated, or of no format that a camera writes, or take too long to decode.
+        TooManyPixels: a larger picture.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_cost(image, data, name, max_pixels)
+            return np.asarray(_to_rgb(image))
+    except BadImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadImage(name, f"is no picture; send one of {', '.join(_FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(name, f"has far too many pixels; send at most {max_pixels:,}") from error
+    except Exception as error:  # whatever a decoder raises over hostile bytes, they are what is wrong
+        raise BadImage(name, f"cannot be read as an image ({_reason(error)}); send a whole PNG or JPEG") from error
+
+
+def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> None:
+    """Raise BadImage for an opened picture that takes too much memory or time to decode."""
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # a tile is decoded whole, however little of it is shown
+        width = max(width, image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0))
+        height = max(height, image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0))
+    if width * height > max_pixels:
+        raise TooManyPixels(name, f"has {width} x {height} pixels; send at most {max_pixels:,} in all")
+    if max(width, height) > _LONGEST_SIDE:
+        raise TooManyPixels(name, f"has {width} x {height} pixels; send at most {_LONGEST_SIDE:,} a side")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MOST_SCANS:
+        raise BadImage(name, f"is a JPEG of more than {_MOST_SCANS} scans; save it again as a usual one, or as PNG")
+    if any(codec in Image.DECODERS for codec, *_ in getattr(image, "tile", ())):  # these are written in Python
+        raise BadImage(name, "is stored in a way that takes minutes to decode (such as PPM in text); send a PNG")
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -74,10 +123,9 @@ def resize(image: Pixels, size: int) -> Pixels:
 def _to_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float64)
-        if image.mode != "F":
-            values = values / _SIXTEEN_TO_EIGHT_BITS
-        return Image.fromarray(np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)).convert("RGB")
+        values = np.asarray(image)
+        values = np.nan_to_num(values) if image.mode == "F" else values // _SIXTEEN_TO_EIGHT_BITS
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer).convert("RGB")

@@ -1,7 +1,7 @@
 """What one version of a model consists of, as strict JSON: equal models give equal bytes.
 
 A manifest names blobs by their sha256 and says what was learned from what; it holds no arrays. ``Pointer`` is the
-content of the store's ``CURRENT`` file.
+content of the store's ``CURRENT`` file, ``Published`` that of its ``PUBLISHED``.
 """
 
 import dataclasses
@@ -119,17 +119,30 @@ class Pointer:
             raise ConfigError("version", f"in 0 to latest ({self.latest})", self.version)
 
 
-Document = TypeVar("Document", Manifest, Pointer)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """The store's second pointer: which version running services answer with.
 
-_SCHEMAS = {Manifest: MODEL_SCHEMA, Pointer: STORE_SCHEMA}
+    A file of its own, because learning moves the other one: where there are no locks, publishing must not write over
+    what a commit writes.
+    """
+
+    version: int
+    schema: str = STORE_SCHEMA
+
+
+Document = TypeVar("Document", Manifest, Pointer, Published)
+
+_SCHEMAS = {Manifest: MODEL_SCHEMA, Pointer: STORE_SCHEMA, Published: STORE_SCHEMA}
 _CURES = {
     Manifest: "restore it from a backup, roll back to another version, or learn again into a new folder",
     Pointer: f'restore it from a backup, or write {{"latest": N, "schema": "{STORE_SCHEMA}", "version": N}} into it, '
     "N being the highest number under versions/",
+    Published: "publish a version again (eagleray publish)",
 }
 
 
-def to_bytes(document: Manifest | Pointer) -> bytes:
+def to_bytes(document: Manifest | Pointer | Published) -> bytes:
     """JSON with sorted keys and a final newline, on one line: every commit writes all of it, and indenting is slow."""
     return (json.dumps(to_json(document), sort_keys=True, allow_nan=False) + "\n").encode()
 

@@ -2,7 +2,8 @@
 
     <root>/blobs/<sha256>       immutable bytes; equal content is stored once
     <root>/versions/<n>.json    a manifest, from 1 upwards
-    <root>/CURRENT              {"version": the one served, "latest": the highest number committed}
+    <root>/CURRENT              {"version": the one in use, "latest": the highest number committed}
+    <root>/PUBLISHED            {"version": the one that running services answer with}; absent until the first publish
     <root>/LOCK                 empty; held while CURRENT moves
 
 A commit writes blobs, then the manifest, then replaces CURRENT: whatever moment it dies at, CURRENT names a complete
@@ -22,9 +23,10 @@ import pyarrow as pa
 
 from eagleray.errors import StoreCorrupt, StoreError, StoreMissing
 from eagleray.storage.files import Data, Files, is_temporary, without_secrets
-from eagleray.storage.manifest import Manifest, Pointer, from_bytes, lost, to_bytes
+from eagleray.storage.manifest import Manifest, Pointer, Published, from_bytes, lost, to_bytes
 
 _CURRENT = "CURRENT"
+_PUBLISHED = "PUBLISHED"
 
 
 class ModelStore:
@@ -179,6 +181,24 @@ class ModelStore:
         with self._files.lock():
             self._move(Pointer(version=version, latest=self._require_pointer().latest))
 
+    def publish(self, version: int) -> None:
+        """Have running services answer with a committed version, older or newer; learning goes on where it was.
+
+        Raises:
+            StoreError: there is no such version, or it is not whole.
+        """
+        self._check_blobs(self.read(version).digests())
+        self._files.write(_PUBLISHED, to_bytes(Published(version=version)))
+
+    def published(self) -> int | None:
+        """The version that was published last; None where none was.
+
+        Raises:
+            StoreCorrupt: the pointer is damaged.
+        """
+        data = self._files.read(_PUBLISHED)
+        return None if data is None else from_bytes(Published, data, self._files.place(_PUBLISHED)).version
+
     def remove_unused(self) -> int:
         """Delete what no committed version names: old blobs, and leftovers of killed runs.
 
@@ -190,7 +210,7 @@ class ModelStore:
         """
         with self._files.lock():
             versions = self.versions()
-            kept = {_CURRENT, *map(_version, versions)}
+            kept = {_CURRENT, _PUBLISHED, *map(_version, versions)}
             for version in versions:
                 kept.update(map(_blob, self.read(version).digests()))
             found = {**self._files.sizes("blobs"), **self._files.sizes("versions")}

@@ -28,6 +28,7 @@ def class_bank(*, rows=200, levels=LEVELS, whitened=True, held_out=7):
         calibration_LN=rng.uniform(1, 2, (len(levels), held_out)).astype(np.float32),
         num_images=30,
         coverage_radius=0.1 + 0.2,
+        routing_distances_N=rng.uniform(0, 1, held_out).astype(np.float32),
         provenance={"seed": 0, "features": {"strides": [8, 16], "weights": "packaged"}},
     )
 
@@ -72,7 +73,24 @@ def test_equal_banks_give_equal_bytes_however_their_arrays_lie_in_memory():
     assert transposed.to_bytes() == bank.to_bytes()
 
 
-@pytest.mark.parametrize("field", ["name", "num_images", "coverage_radius", "rows_MD", "calibration_LN", "provenance"])
+def without_routing_distances():
+    """Bytes of a bank as they were before banks held these distances."""
+    table = pa.ipc.open_file(class_bank().to_bytes()).read_all().drop_columns("routing_distances_N")
+    return foreign(table.schema.metadata, table)
+
+
+def test_banks_of_older_stores_are_read_with_no_routing_distances_and_keep_their_bytes():
+    bank = ClassBank.from_bytes(without_routing_distances(), "here")
+    assert bank.routing_distances_N.shape == (0,)
+    assert bank.routing_distances_N.dtype == np.float32
+    np.testing.assert_array_equal(bank.rows_MD, class_bank().rows_MD)
+    assert bank.to_bytes() == without_routing_distances()
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["name", "num_images", "coverage_radius", "rows_MD", "calibration_LN", "routing_distances_N", "provenance"],
+)
 def test_any_difference_is_a_difference_in_bytes(field):
     bank = class_bank()
     value = getattr(bank, field)
@@ -162,6 +180,7 @@ def test_a_truncated_bank_is_the_longest_calibrated_prefix_that_fits(whitened, w
     level = LEVELS.index(cut.num_rows)
     np.testing.assert_array_equal(cut.calibration_LN, bank.calibration_LN[: level + 1])
     np.testing.assert_array_equal(cut.calibration_N, bank.calibration_LN[level])
+    np.testing.assert_array_equal(cut.routing_distances_N, bank.routing_distances_N)
     assert (cut.name, cut.num_images, cut.whitening) == (bank.name, bank.num_images, bank.whitening)
 
 
@@ -186,6 +205,7 @@ def test_without_rows_only_their_mean_is_left_in_plain_embeddings():
     np.testing.assert_allclose(light.rows_MD, expected, atol=1e-4)
     np.testing.assert_array_equal(light.calibration_LN, whitened.calibration_LN)
     np.testing.assert_array_equal(light.prototypes_KD, whitened.prototypes_KD)
+    np.testing.assert_array_equal(light.routing_distances_N, whitened.routing_distances_N)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What an expert does with patches: the coreset, its prefixes, calibration, and the budgets."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -41,6 +42,12 @@ def fit(name="nut", *, memory=None, fit_on=None, calibrate_on=None, **options):
         fit_on or pictures(20),
         calibrate_on if calibrate_on is not None else pictures(4, seed=1, shards=1),
     )
+
+
+def to_prototypes(shards, bank):
+    """Distance of each picture's mean embedding to the nearest prototype of a class."""
+    means_ND = np.concatenate(shards).astype(np.float32).mean(axis=(1, 2))
+    return np.linalg.norm(means_ND[:, None] - bank.prototypes_KD, axis=2).min(axis=1)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -105,6 +112,7 @@ def test_an_older_class_keeps_a_prefix_that_was_calibrated(recipe):
     np.testing.assert_array_equal(kept.rows_MD, full.rows_MD[: kept.num_rows])
     assert kept.num_rows == kept.level_rows_L[-1]
     np.testing.assert_array_equal(kept.calibration_LN, full.calibration_LN[: len(kept.level_rows_L)])
+    np.testing.assert_array_equal(kept.routing_distances_N, full.routing_distances_N)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -153,6 +161,35 @@ def test_an_update_adds_its_calibration_to_the_earlier_one():
     after = fit("nut", memory=memory, calibrate_on=pictures(3, seed=7, shards=2))["nut"]
     assert after.calibration_LN.shape[1] == 4 + 3
     np.testing.assert_array_equal(after.calibration_LN[-1][:4], memory["nut"].calibration_LN[-1])
+
+
+def test_routing_distances_are_those_of_held_out_pictures_to_the_nearest_prototype():
+    held_out = pictures(4, seed=1, centre=0.5, shards=2)
+    bank = fit(calibrate_on=held_out)["nut"]
+    assert bank.routing_distances_N.dtype == np.float32
+    np.testing.assert_allclose(bank.routing_distances_N, to_prototypes(held_out, bank), rtol=1e-5)
+
+
+def test_an_update_adds_its_routing_distances_to_the_earlier_ones():
+    memory = fit("nut")
+    held_out = pictures(3, seed=7, shards=2)
+    after = fit("nut", memory=memory, fit_on=pictures(10, seed=5, centre=8.0), calibrate_on=held_out)["nut"]
+    np.testing.assert_array_equal(after.routing_distances_N[:4], memory["nut"].routing_distances_N)
+    np.testing.assert_allclose(after.routing_distances_N[4:], to_prototypes(held_out, after), rtol=1e-5)
+
+
+def test_an_update_that_holds_nothing_out_keeps_the_routing_distances():
+    memory = fit("nut")
+    after = fit("nut", memory=memory, fit_on=pictures(3, seed=5), calibrate_on=[])["nut"]
+    np.testing.assert_array_equal(after.routing_distances_N, memory["nut"].routing_distances_N)
+
+
+def test_a_class_of_an_older_store_gets_routing_distances_with_its_next_update():
+    memory = fit("nut")
+    old = {"nut": dataclasses.replace(memory["nut"], routing_distances_N=np.empty(0, np.float32))}
+    held_out = pictures(3, seed=7, shards=1)
+    after = fit("nut", memory=old, calibrate_on=held_out)["nut"]
+    np.testing.assert_allclose(after.routing_distances_N, to_prototypes(held_out, after), rtol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

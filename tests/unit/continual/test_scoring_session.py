@@ -94,8 +94,8 @@ def test_an_unknown_category_is_refused_with_the_known_ones(session, spot):
 
 def test_an_older_version_knows_only_what_it_had_learned(store, session):
     older = ScoringSession.open(store, version=1)
-    assert (older.model_version, older.categories) == (1, ("dots",))
-    assert (session.model_version, session.categories) == (2, ("dots", "stripes"))
+    assert (older.judge.version, older.judge.categories) == (1, ("dots",))
+    assert (session.judge.version, session.judge.categories) == (2, ("dots", "stripes"))
 
 
 def test_a_higher_false_alarm_rate_lowers_the_threshold(store, session, spot):

@@ -10,6 +10,24 @@ PROTOTYPES = {
 }
 
 
+def many_classes(*, spread, classes=60, dim=48):
+    """Prototypes and images of classes that lie apart by `spread`, about as far from the origin as embeddings do."""
+    rng = np.random.default_rng(0)
+    origin_D = 1.7 * np.ones(dim) / dim**0.5
+    centres_CD = origin_D + spread * rng.normal(size=(classes, dim))
+    prototypes = {
+        f"class{number}": (centre_D + spread * rng.normal(size=(1 + number % 4, dim))).astype(np.float32)
+        for number, centre_D in enumerate(centres_CD)
+    }
+    images_ND = (centres_CD[rng.integers(classes, size=40)] + spread * rng.normal(size=(40, dim))).astype(np.float32)
+    return prototypes, images_ND
+
+
+def by_hand(prototypes, image_D):
+    found = {name: float(np.linalg.norm(rows_KD - image_D, axis=1).min()) for name, rows_KD in prototypes.items()}
+    return sorted(found.items(), key=lambda item: (item[1], item[0]))
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [((0.4, 0), "nut"), ((9, 0), "nut"), ((5.5, 1), "bolt"), ((6, 7), "disc"), ((-50, 100), "disc")],
@@ -19,13 +37,25 @@ def test_an_image_belongs_to_the_class_of_its_nearest_prototype(image, expected)
 
 
 def test_the_distance_to_a_class_is_that_to_its_nearest_prototype():
-    found = PrototypeRouter(PROTOTYPES).distances(np.array([3, 4], np.float32))
-    assert found == {"bolt": pytest.approx(20**0.5), "disc": 4.0, "nut": 5.0}
+    found = PrototypeRouter(PROTOTYPES).nearest(np.array([3, 4], np.float32), 3)
+    assert found == [("disc", 4.0), ("bolt", pytest.approx(20**0.5)), ("nut", 5.0)]
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-6, 1e-7])
+@pytest.mark.parametrize("count", [1, 3, 59, 60, 100])
+def test_the_closest_classes_are_those_that_exact_distances_give_however_close_together_all_lie(spread, count):
+    prototypes, images_ND = many_classes(spread=spread)
+    router = PrototypeRouter(prototypes)
+    for image_D in images_ND:
+        expected = by_hand(prototypes, image_D)
+        assert router.nearest(image_D, count) == expected[:count]
+        assert router.route(image_D) == expected[0][0]
 
 
 def test_of_equally_close_classes_the_first_by_name_is_chosen():
     router = PrototypeRouter({"nut": PROTOTYPES["nut"][:1], "bolt": PROTOTYPES["nut"][:1]})
     assert router.route(np.zeros(2, np.float32)) == "bolt"
+    assert [name for name, _ in router.nearest(np.ones(2, np.float32), 2)] == ["bolt", "nut"]
 
 
 def test_the_order_in_which_classes_were_learned_does_not_matter():
@@ -33,14 +63,7 @@ def test_the_order_in_which_classes_were_learned_does_not_matter():
     for image in np.random.default_rng(0).uniform(-2, 12, (50, 2)).astype(np.float32):
         ours, theirs = PrototypeRouter(PROTOTYPES), PrototypeRouter(turned)
         assert ours.route(image) == theirs.route(image)
-        assert ours.distances(image) == theirs.distances(image)
-
-
-def test_route_and_distances_agree():
-    router = PrototypeRouter(PROTOTYPES)
-    for image in np.random.default_rng(0).uniform(-2, 12, (50, 2)).astype(np.float32):
-        found = router.distances(image)
-        assert router.route(image) == min(sorted(found), key=found.__getitem__)
+        assert ours.nearest(image, 3) == theirs.nearest(image, 3)
 
 
 def test_a_single_class_takes_every_image():
