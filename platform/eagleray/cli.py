@@ -3,6 +3,8 @@
 import importlib.metadata
 import os
 import sys
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -15,8 +17,8 @@ from tyro.conf import Positional, arg
 from eagleray.console import parse_command, progress_bar, run_main
 from eagleray.continual import ScoringSession, silent
 from eagleray.data import write_products
-from eagleray.errors import ConfigError
-from eagleray.score_command import find_pictures, score_pictures
+from eagleray.errors import ConfigError, UsageError
+from eagleray.score_command import Picture, find_pictures, score_by_service, score_pictures
 from eagleray.storage import ModelStore
 
 DESCRIPTION = """Continual anomaly detection for production lines.
@@ -26,6 +28,10 @@ eagleray COMMAND --help tells more of each, eagleray --version the version insta
 
 _CLOSED_PIPE = 141
 """Exit code that a shell gives for a program whose reader went away."""
+
+
+_CONCURRENCY, _MOST_CONCURRENCY = 16, 256
+_API_KEY_VARIABLE = "EAGLERAY_API_KEY"
 
 
 class Command(Protocol):
@@ -38,44 +44,73 @@ class Command(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """Score pictures with a model: one JSON object a line on stdout, in the order given.
+    """Score pictures with a model or by a running service: one JSON object a line on stdout, in the order given.
 
-    Each line has path, score (higher is more anomalous), p_value, anomalous, threshold, category, expert, routing (the
-    three closest classes), model_version and heatmap; a picture that cannot be read has path and error.
+    Each line has path, score (higher is more anomalous), p_value, verdict (good, anomalous, or unknown where nobody
+    taught this product), anomalous, threshold, category, expert, routing (the three closest classes), model_version
+    and heatmap; a picture that cannot be read has path and error.
     """
 
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGES")]
     """Image files, and folders that are searched for images with all their folders."""
-    model: Annotated[str, arg(metavar="STORE")]
+    model: Annotated[str | None, arg(metavar="STORE")] = None
     """Model store: a folder such as runs/mecad/model, or a URI."""
+    address: Annotated[str | None, arg(metavar="URL")] = None
+    """Running service, in place of --model: such as http://127.0.0.1:8000."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for heat maps: each picture as a PNG, in its own size, with a line round what is anomalous."""
     category: Annotated[str | None, arg(metavar="NAME")] = None
     """Class that all the pictures show; without it, each picture decides."""
-    false_alarm_rate: Annotated[float, arg(metavar="SHARE")] = 0.01
-    """Share of good pictures that may be called anomalous."""
+    false_alarm_rate: Annotated[float | None, arg(metavar="SHARE")] = None
+    """With --model: share of good pictures that may be called anomalous; 0.01 by default."""
     version: Annotated[int | None, arg(metavar="N")] = None
-    """Model version; the current one by default."""
+    """With --model: model version; the current one by default."""
+    concurrency: Annotated[int | None, arg(metavar="N")] = None
+    """With --address: pictures that the service gets at once; 16 by default."""
+    api_key_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """With --address: file that holds the API key; else the environment's EAGLERAY_API_KEY, if it is set."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_alarm_rate < 1:
+        if bool(self.model) == bool(self.address):
+            raise UsageError("give either --model STORE or --address URL")
+        other, theirs = (
+            ("--model", {"--version": self.version, "--false-alarm-rate": self.false_alarm_rate})
+            if self.address
+            else ("--address", {"--concurrency": self.concurrency, "--api-key-file": self.api_key_file})
+        )
+        if given := [flag for flag, value in theirs.items() if value is not None]:
+            raise UsageError(f"{' and '.join(given)} can only be given with {other}")
+        if self.false_alarm_rate is not None and not 0 < self.false_alarm_rate < 1:
             raise ConfigError("--false-alarm-rate", "between 0 and 1", self.false_alarm_rate)
+        if self.concurrency is not None and not 1 <= self.concurrency <= _MOST_CONCURRENCY:
+            raise ConfigError("--concurrency", f"between 1 and {_MOST_CONCURRENCY}", self.concurrency)
 
     def run(self) -> None:
         """Score, and print as it goes."""
         pictures = find_pictures(self.images)
+        if self.model:
+            self._run_locally(self.model, pictures)
+        elif self.address:
+            self._run_by_service(self.address, pictures)
+
+    def _run_locally(self, model: str, pictures: list[Picture]) -> None:
         session = ScoringSession.open(
-            ModelStore.open(self.model),
+            ModelStore.open(model),
             version=self.version,
-            false_alarm_rate=self.false_alarm_rate,
+            false_alarm_rate=0.01 if self.false_alarm_rate is None else self.false_alarm_rate,
         )
         if self.category is not None:
-            session.check_category(self.category)
-        stdout = sys.stdout  # the progress bar takes sys.stdout over
-        with (progress_bar if _bar_wanted() else silent)("score", len(pictures)) as advance:
-            for line in score_pictures(session, pictures, category=self.category, out=self.out):
-                print(line, file=stdout, flush=True)
-                advance(1)
+            session.judge.check_category(self.category)
+        _print_lines(score_pictures(session, pictures, category=self.category, out=self.out), len(pictures))
+
+    def _run_by_service(self, address: str, pictures: list[Picture]) -> None:
+        from eagleray.service_client import ServiceClient  # loads httpx, which no other command should wait for
+
+        with ServiceClient(address, api_key=_api_key(self.api_key_file)) as client:
+            lines = score_by_service(
+                client, pictures, category=self.category, out=self.out, concurrency=self.concurrency or _CONCURRENCY
+            )
+            _print_lines(lines, len(pictures))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +183,43 @@ class Rollback:
         print(f"version {self.version} is in use")
 
 
-COMMANDS: tuple[type[Command], ...] = (Score, Versions, Rollback, Report, DemoData)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publish:
+    """Have running services answer with another version of a model, older or newer; learning goes on where it was."""
+
+    model: Annotated[str, arg(metavar="STORE")]
+    """Model store: a folder such as runs/mecad/model, or a URI."""
+    version: Annotated[str, arg(metavar="N|latest")]
+    """Number of the version, as `eagleray versions` lists it, or latest: the one learned last."""
+    address: Annotated[str | None, arg(metavar="URL")] = None
+    """Running service to wait for: such as http://127.0.0.1:8000."""
+    api_key_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """File that holds the service's API key; else the environment's EAGLERAY_API_KEY, if it is set."""
+
+    def __post_init__(self) -> None:
+        if self.version != "latest" and not self.version.isdecimal():
+            raise ConfigError("--version", "a version's number or 'latest'", self.version)
+
+    def run(self) -> None:
+        """Move the store's pointer for services, wait for the service that is named, and say so."""
+        store = ModelStore.open(self.model)
+        version = max(store.versions(), default=0) if self.version == "latest" else int(self.version)
+        if self.address is None:
+            store.publish(version)
+            print(f"version {version} is published")
+            return
+        from eagleray.service_client import ServiceClient  # loads httpx, which no other command should wait for
+
+        with ServiceClient(self.address, api_key=_api_key(self.api_key_file)) as client:
+            client.model()  # a wrong address or key shows before anything has changed
+            store.publish(version)
+            published_s = time.monotonic()
+            client.wait_for_version(version)
+            took_s = time.monotonic() - published_s
+            print(f"version {version} answers at {client.address}, {took_s:.1f} s after publishing")
+
+
+COMMANDS: tuple[type[Command], ...] = (Score, Versions, Rollback, Publish, Report, DemoData)
 
 
 def main() -> int:
@@ -169,6 +240,24 @@ def _run() -> None:
         print(f"eagleray {importlib.metadata.version('eagleray')}")
         return
     parse_command(COMMANDS, arguments, prog="eagleray", description=DESCRIPTION).run()
+
+
+def _print_lines(lines: Iterable[str], total: int) -> None:
+    stdout = sys.stdout  # the progress bar takes sys.stdout over
+    with (progress_bar if _bar_wanted() else silent)("score", total) as advance:
+        for line in lines:
+            print(line, file=stdout, flush=True)
+            advance(1)
+
+
+def _api_key(file: Path | None) -> str | None:
+    """The key in a file, without the space round it; else that of the environment; else none."""
+    if file is None:
+        return os.environ.get(_API_KEY_VARIABLE) or None
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--api-key-file", "a text file that can be read", str(file)) from error
 
 
 def _bar_wanted() -> bool:

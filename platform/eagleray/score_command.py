@@ -3,10 +3,11 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -16,7 +17,8 @@ from eagleray.data.files import IMAGE_EXTENSIONS, list_folders, list_images
 from eagleray.errors import BadImage, DataError, EagleRayWarning
 from eagleray.features import load_image
 
-_ROUTES_SHOWN = 3
+if TYPE_CHECKING:  # httpx takes a while to load, and scoring without a service does without
+    from eagleray.service_client import Scored, ServiceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,7 @@ def score_pictures(
             pixels = load_image(picture.path)
         except BadImage as error:
             unreadable += 1
-            warnings.warn(str(error), EagleRayWarning, stacklevel=2)
-            yield json.dumps({"path": str(picture.path), "error": error.args[1]})
+            yield _complaint(picture, error)
             continue
         finding = session.score(pixels, category=category)
         promised[finding.category] = finding.threshold.attained_rate
@@ -93,10 +94,47 @@ def score_pictures(
         if out is not None:
             heatmap = out / picture.heatmap
             _write_png(heatmap, session.heat_map(pixels, finding))
-        yield json.dumps(_record(picture.path, finding, session.model_version, heatmap))
+        yield json.dumps(_record(picture.path, finding, session.judge.version, heatmap))
+    _check_any_scored(pictures, unreadable)
+    _warn_of_rates(session.judge.false_alarm_rate, promised)
+
+
+def score_by_service(
+    client: "ServiceClient", pictures: Sequence[Picture], *, category: str | None, out: Path | None, concurrency: int
+) -> Iterator[str]:
+    """As `score_pictures`, by a running service that gets at most `concurrency` pictures at once.
+
+    Raises:
+        UnknownClass: the service's model does not know the category.
+        ServiceError: the service cannot be reached, refused us, or answers nonsense.
+        DataError: no picture could be read.
+        ResultsError: a heat map cannot be written.
+    """
+    unreadable = 0
+    paths = (picture.path for picture in pictures)
+    answers = client.score_files(paths, category=category, heatmap=out is not None, concurrency=concurrency)
+    for picture, answer in zip(pictures, answers, strict=True):
+        if isinstance(answer, BadImage):
+            unreadable += 1
+            yield _complaint(picture, answer)
+            continue
+        heatmap = None
+        if out is not None:
+            heatmap = out / picture.heatmap
+            _write_whole(heatmap, methodcaller("write", answer.heatmap))
+        yield json.dumps(_service_record(picture.path, answer, heatmap))
+    _check_any_scored(pictures, unreadable)
+
+
+def _complaint(picture: Picture, error: BadImage) -> str:
+    """Warn of a picture that cannot be read, and give its line."""
+    warnings.warn(str(error), EagleRayWarning, stacklevel=3)
+    return json.dumps({"path": str(picture.path), "error": error.args[1]})
+
+
+def _check_any_scored(pictures: Sequence[Picture], unreadable: int) -> None:
     if unreadable == len(pictures):
         raise DataError(str(pictures[0].path), f"none of {unreadable} images could be read; give other images")
-    _warn_of_rates(session.false_alarm_rate, promised)
 
 
 def _warn_of_rates(wished: float, promised: dict[str, float]) -> None:
@@ -108,10 +146,14 @@ def _warn_of_rates(wished: float, promised: dict[str, float]) -> None:
 
 
 def _write_png(path: Path, pixels: Pixels) -> None:
+    # The usual level 6 takes longer than scoring does, for a fifth of the bytes.
+    _write_whole(path, lambda stream: Image.fromarray(pixels).save(stream, format="PNG", compress_level=1))
+
+
+def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     from eagleray.reports.files import write_whole  # loads all of matplotlib, which scores alone should not wait for
 
-    # The usual level 6 takes longer than scoring does, for a fifth of the bytes.
-    write_whole(path, lambda stream: Image.fromarray(pixels).save(stream, format="PNG", compress_level=1))
+    write_whole(path, write)
 
 
 def _record(path: Path, finding: Finding, model_version: int, heatmap: Path | None) -> dict[str, Any]:
@@ -119,11 +161,16 @@ def _record(path: Path, finding: Finding, model_version: int, heatmap: Path | No
         "path": str(path),
         "score": finding.score,
         "p_value": finding.p_value,
+        "verdict": finding.verdict,
         "anomalous": finding.anomalous,
         "threshold": finding.threshold.value,
         "category": finding.category,
         "expert": finding.expert,
-        "routing": [asdict(route) for route in finding.routing[:_ROUTES_SHOWN]],
+        "routing": [asdict(route) for route in finding.routing],
         "model_version": model_version,
         "heatmap": None if heatmap is None else str(heatmap),
     }
+
+
+def _service_record(path: Path, scored: "Scored", heatmap: Path | None) -> dict[str, Any]:
+    return {"path": str(path), **asdict(scored), "heatmap": None if heatmap is None else str(heatmap)}

@@ -1,7 +1,15 @@
+import base64
+import io
 import json
+import re
+import signal
 import subprocess
 import sys
+import threading
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
@@ -59,6 +67,104 @@ def copy(tiny_model, tmp_path):
     return copy
 
 
+class Service:
+    """A service on loopback that answers as the contract says, from the tiny model; `requests` are the paths asked."""
+
+    def __init__(self, store, data):
+        self.store, self.key, self.requests, self.connections, self.busy_for = store, None, [], set(), 0
+        self.asked, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self._session, self._lock = ScoringSession.open(store), threading.Lock()
+        self._pictures = {path.read_bytes(): path for path in data.rglob("*.png")}
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http.daemon_threads = True
+        self.address = "http://{}:{}".format(*self._http.server_address)
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, method, url, headers, body):
+        """Status and document."""
+        parts = urlsplit(url)
+        with self._lock:
+            self.requests.append(f"{method} {parts.path}")
+            if self.key and headers["Authorization"] != f"Bearer {self.key}":
+                return 401, {"detail": "no key"}
+            if self.busy_for:
+                self.busy_for -= 1
+                return 503, {"detail": "busy"}
+            version = self.store.published() or self._session.judge.version
+            if method == "GET":
+                categories = [{"name": "dots"}, {"name": "stripes"}]
+                limits = {"max_request_mb": 64}
+                return 200, {"model_version": version, "categories": categories, "limits": limits}
+            if body not in self._pictures:
+                return 400, {"detail": "is no image; send one"}
+            query = {name: value for name, (value,) in parse_qs(parts.query).items()}
+            item = self._item(load_image(self._pictures[body]), query)
+            return 200, {"model_version": version, "items": [item]}
+
+    def _item(self, pixels, query):
+        finding = self._session.score(pixels, category=query.get("category"))
+        heatmap = None
+        if query["heatmap"] == "png":
+            Image.fromarray(self._session.heat_map(pixels, finding)).save(png := io.BytesIO(), format="PNG")
+            heatmap = base64.b64encode(png.getvalue()).decode()
+        return {
+            "name": None,
+            "score": finding.score,
+            "p_value": finding.p_value,
+            "verdict": "anomalous" if finding.anomalous else "good",
+            "anomalous": bool(finding.anomalous),
+            "threshold": finding.threshold.value,
+            "category": finding.category,
+            "expert": finding.expert,
+            "routing": [asdict(route) for route in finding.routing],
+            "heatmap": heatmap,
+        }
+
+    def _handler(self):
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self):
+                service.connections.add(self.client_address)
+                body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+                if self.command == "POST":
+                    service.asked.set()
+                    service.go_on.wait(60)
+                status, document = service.answer(self.command, self.path, self.headers, body)
+                data = json.dumps(document).encode()
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:  # the command went away
+                    self.close_connection = True
+
+            def do_GET(self):
+                self.headers["Content-Length"] = "0"
+                self.do_POST()
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def service(copy, tiny_model):
+    service = Service(copy, tiny_model.data)
+    yield service
+    service.close()
+
+
 def test_each_picture_gives_one_line_of_json_in_the_order_given(score, tests):
     given = [tests / "spot/1.png", tests / "good/2.png", tests / "good/0.png"]
     records, complaints = score(*given)
@@ -67,8 +173,8 @@ def test_each_picture_gives_one_line_of_json_in_the_order_given(score, tests):
     assert records[0]["score"] > 2 * max(record["score"] for record in records[1:])
     assert complaints == []
     assert list(records[0]) == [
-        "path", "score", "p_value", "anomalous", "threshold", "category", "expert", "routing", "model_version",
-        "heatmap",
+        "path", "score", "p_value", "verdict", "anomalous", "threshold", "category", "expert", "routing",
+        "model_version", "heatmap",
     ]  # fmt: skip
     assert (records[0]["category"], records[0]["model_version"], records[0]["heatmap"]) == ("dots", 2, None)
     assert [sorted(route) for route in records[0]["routing"]] == 2 * [["category", "distance", "expert"]]
@@ -128,6 +234,92 @@ def test_an_older_version_can_be_asked(score, tiny_model):
     assert (record["category"], record["model_version"]) == ("dots", 1)
 
 
+def test_a_service_gives_the_lines_and_heat_maps_that_the_model_gives(run, score, service, tests, tmp_path):
+    given = (tests, tests / "good/2.png", "--out")
+    locally, _ = score(*given, tmp_path / "local")
+    code, lines, complaints = run("score", "--address", service.address, *given, tmp_path / "served")
+    served = [json.loads(line) for line in lines]
+    assert (code, complaints, len(served)) == (0, [], 7)
+    assert list(served[0]) == [
+        "path", "score", "p_value", "verdict", "anomalous", "threshold", "category", "expert", "routing",
+        "model_version", "heatmap",
+    ]  # fmt: skip
+    for local, remote in zip(locally, served, strict=True):
+        assert remote["verdict"] == ("anomalous" if remote["anomalous"] else "good")
+        shared = local.keys() - {"verdict", "heatmap"}
+        assert {name: remote[name] for name in shared} == {name: local[name] for name in shared}
+        assert Path(remote["heatmap"]).relative_to(tmp_path / "served") == (
+            Path(local["heatmap"]).relative_to(tmp_path / "local")
+        )
+        assert (load_image(remote["heatmap"]) == load_image(local["heatmap"])).all()
+
+
+def test_a_service_is_told_the_category_and_connections_are_kept(run, service, tests):
+    arguments = ("score", "--address", service.address, "--category", "stripes", "--concurrency", 2, tests)
+    code, lines, _ = run(*arguments)
+    assert (code, {json.loads(line)["category"] for line in lines}) == (0, {"stripes"})
+    assert sorted(service.requests) == ["GET /v1/model", *6 * ["POST /v1/score"]]
+    assert len(service.connections) <= 2
+
+
+def test_a_busy_service_is_asked_again(run, service, tests):
+    service.busy_for = 2
+    code, lines, complaints = run("score", "--address", service.address, tests / "good/0.png")
+    assert (code, len(lines), complaints) == (0, 1, [])
+
+
+def test_a_picture_that_a_service_cannot_read_gives_a_line_and_a_warning(run, service, tests, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    given = (broken, tests / "good/0.png", tmp_path / "missing.png")
+    code, lines, complaints = run("score", "--address", service.address, *given)
+    records = [json.loads(line) for line in lines]
+    assert (code, len(complaints)) == (0, 2)
+    assert records[0] == {"path": str(broken), "error": "is no image; send one"}
+    assert records[1]["category"] == "dots"
+    assert sorted(records[2]) == ["error", "path"]
+    assert complaints[0] == f"warning: {broken}: is no image; send one"
+    code, _, complaints = run("score", "--address", service.address, broken)
+    assert code == 2
+    assert "none of 1 images could be read" in complaints[-1]
+
+
+def test_the_key_comes_from_a_file_or_the_environment_and_is_never_printed(run, service, tests, tmp_path, monkeypatch):
+    service.key = "s3cr3t"
+    (right := tmp_path / "right").write_text("s3cr3t\n")
+    (wrong := tmp_path / "wrong").write_text("gu3ss3d")
+    score = ("score", "--address", service.address, tests / "good/0.png")
+    assert run(*score, "--api-key-file", right)[0] == 0
+    code, lines, (told,) = run(*score, "--api-key-file", wrong)
+    assert (code, lines) == (2, [])
+    assert "refuses the API key" in told
+    assert "gu3ss3d" not in told
+    assert "wants an API key" in run(*score)[2][0]
+    monkeypatch.setenv("EAGLERAY_API_KEY", "s3cr3t")
+    assert run(*score)[0] == 0
+    assert run(*score, "--api-key-file", wrong)[0] == 2
+
+
+def test_a_version_is_published_and_learning_goes_on_where_it_was(run, copy):
+    assert run("publish", "--model", copy.uri, "--version", 1) == (0, ["version 1 is published"], [])
+    assert (copy.published(), copy.current().version) == (1, 2)
+    assert run("publish", "--model", copy.uri, "--version", "latest") == (0, ["version 2 is published"], [])
+    assert copy.published() == 2
+
+
+def test_publishing_waits_for_the_service_that_is_named(run, copy, service):
+    code, (line,), complaints = run("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
+    assert (code, complaints) == (0, [])
+    assert re.fullmatch(rf"version 1 answers at {service.address}, \d\.\d s after publishing", line)
+
+
+def test_nothing_is_published_for_a_service_that_refuses_the_key(run, copy, service):
+    service.key = "s3cr3t"
+    code, lines, (told,) = run("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
+    assert (code, lines, copy.published()) == (2, [], None)
+    assert "API key" in told
+
+
 def test_a_rate_that_cannot_be_promised_is_told_once_and_one_that_can_is_not(run, tests, tiny_model):
     arguments = ("score", "--model", tiny_model.store, tests)
     _, _, complaints = run(*arguments)
@@ -165,6 +357,15 @@ MISTAKES = {
     "a rate of 0": (("score", "--model", MODEL, PICTURE, "--false-alarm-rate", "0"), "--false-alarm-rate"),
     "a word for a number": (("score", "--model", MODEL, PICTURE, "--version", "new"), "new"),
     "no model given": (("score", PICTURE), "--model"),
+    "a model and an address": (("score", "--model", MODEL, "--address", "a", PICTURE), "either --model STORE or"),
+    "a version of a service": (("score", "--address", "a", PICTURE, "--version", "1"), "--version can only be given"),
+    "a rate of a service": (("score", "--address", "a", PICTURE, "--false-alarm-rate", "0.1"), "--false-alarm-rate"),
+    "a key for a model": (("score", "--model", MODEL, PICTURE, "--api-key-file", "a"), "only be given with --address"),
+    "no requests at once": (("score", "--address", "a", PICTURE, "--concurrency", "0"), "between 1 and 256"),
+    "no address": (("score", "--address", "ftp://a", PICTURE), "--address"),
+    "no key file": (("score", "--address", "a", PICTURE, "--api-key-file", "{data}"), "--api-key-file"),
+    "no number to publish": (("publish", "--model", MODEL, "--version", "newest"), "newest"),
+    "nothing to publish": (("publish", "--model", MODEL, "--version", "9"), "no version 9"),
     "an output folder that is a file": (("score", "--model", MODEL, PICTURE, "--out", PICTURE), "0.png"),
     "unknown flag": (("score", "--model", MODEL, PICTURE, "--colour", "red"), "--colour"),
     "unknown command": (("scoer", PICTURE), "scoer"),
@@ -235,3 +436,22 @@ def test_a_reader_that_goes_away_is_no_error(tiny_model):
         complaints = process.stderr.read().decode()
     assert process.returncode == 141
     assert "Error" not in complaints
+
+
+def test_a_reader_of_a_services_answers_that_goes_away_is_no_error(service, tiny_model):
+    command = [sys.executable, "-m", "eagleray.cli", "score", "--address", service.address, tiny_model.data]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        complaints = process.stderr.read().decode()
+    assert process.returncode == 141
+    assert "Error" not in complaints
+
+
+def test_a_service_that_hangs_is_not_waited_for_once_the_user_stops(service, tests):
+    service.go_on.clear()
+    command = [sys.executable, "-m", "eagleray.cli", "score", "--address", service.address, tests]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert service.asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130  # well before the client's own time-out
+    service.go_on.set()
