@@ -1,12 +1,14 @@
 # Everything a fresh machine needs is done by the first word you type.
 #   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
 #   make test    install, then all tests                                            make bench   stage by stage timings
+#   make serve   answer over HTTP with the model that make demo learned             make bench-serve   what serving costs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+MODEL ?= runs/demo/model
 
-.PHONY: install demo test test-unit test-cluster check format bench
+.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-serve
 
 install: $(INSTALLED)
 
@@ -18,13 +20,19 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python jobs/mecad_stream.py --out runs/demo --resume
 
-test: test-unit test-cluster
+serve: install
+	$(BIN)/serve run serve.app:build model=$(MODEL)
+
+test: test-unit test-cluster test-serving
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit
 
 test-cluster: install
 	$(BIN)/python -m pytest tests/cluster
+
+test-serving: install
+	$(BIN)/python -m pytest tests/serving
 
 check: install
 	$(BIN)/ruff check .
@@ -39,3 +47,6 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/class_cost.py
+
+bench-serve: install
+	$(BIN)/python -m benchmarks.serving

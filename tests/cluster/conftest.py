@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from eagleray.continual import (
 from eagleray.data import open_dataset, write_products
 from eagleray.experts import ScoringConfig
 from eagleray.features import FeaturesConfig, build_extractor
+from tests.ray_head import own_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_SIZE = 64
@@ -143,16 +142,8 @@ class JobFolder:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """Of a job: a token of our own, nobody else's cluster, and no commit, which may change between two runs.
-
-    Of this process it stays as it is: Ray reads it once, when it is imported.
-    """
-    token = tmp_path_factory.mktemp("auth") / "token"
-    token.write_text(os.urandom(32).hex())
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "GIT_DIR": os.devnull}
-    return {**kept, **ours, "PATH": path}
+    """Of a job: as `own_environment`, and without a commit, which may change between two runs."""
+    return {**own_environment(tmp_path_factory.mktemp("auth") / "token"), "GIT_DIR": os.devnull}
 
 
 @pytest.fixture(scope="session")
@@ -165,17 +156,3 @@ def undisturbed(tmp_path_factory, data, environment) -> JobFolder:
 @pytest.fixture
 def folder(tmp_path, data, environment) -> JobFolder:
     return JobFolder(tmp_path / "out", data, environment)
-
-
-@pytest.fixture
-def eventually() -> Callable[..., float]:
-    """Wait until something is true; the seconds that took."""
-
-    def wait(condition: Callable[[], Any], *, within_s: float, every_s: float = 0.05) -> float:
-        start = time.monotonic()
-        while not condition():
-            assert time.monotonic() - start < within_s, f"did not become true within {within_s} s"
-            time.sleep(every_s)
-        return time.monotonic() - start
-
-    return wait

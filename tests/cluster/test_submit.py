@@ -1,38 +1,22 @@
 """Jobs submitted to a cluster that runs already: one head of our own, with its own ports, folder and token."""
 
 import shutil
-import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.ray_head import ray_head
+
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = ("--port", "--dashboard-port", "--ray-client-server-port", "--dashboard-agent-listen-port")
 
 
 @pytest.fixture(scope="module")
 def head(environment):
-    """Addresses of a running head; it is stopped by its handle, as nobody else's cluster may be."""
-    # The folder holds sockets, whose paths may have no more than 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        options = [text for port in ports.items() for text in map(str, port)]
-        command = ["ray", "start", "--head", "--block", "--temp-dir", folder, "--num-cpus", "2", *options]
-        log = Path(folder) / "start.log"
-        with log.open("w") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            dashboard = f"http://127.0.0.1:{ports['--dashboard-port']}"
-            _wait_until_it_takes_jobs(dashboard, environment, process, log)
-            yield {"cluster": f"127.0.0.1:{ports['--port']}", "dashboard": dashboard}
-        finally:
-            for started in (*psutil.Process(process.pid).children(recursive=True), process):
-                started.kill()  # terminate() would take half a minute
-            process.wait()
+    """A running head; nobody else's cluster may be stopped."""
+    with ray_head(environment) as head:
+        yield head
 
 
 def test_a_submitted_job_runs_the_submitted_tree_on_driver_and_workers(
@@ -47,7 +31,7 @@ def test_a_submitted_job_runs_the_submitted_tree_on_driver_and_workers(
         with (tree / "platform" / "eagleray" / module).open("a") as file:
             file.write(marker)
     done = _submit(
-        *("--address", head["dashboard"], "--working-dir", ".", "--runtime-env", "jobs/runtime-env.yaml"),
+        *("--address", head.dashboard, "--working-dir", ".", "--runtime-env", "jobs/runtime-env.yaml"),
         *("--", "python", "jobs/mecad_stream.py", *folder.flags),
         cwd=tree,
         environment=environment,
@@ -62,14 +46,14 @@ def test_the_plain_command_runs_from_the_root_of_the_repository(head, environmen
     done = _submit(
         *("--", "python", "jobs/mecad_stream.py", *folder.flags),
         cwd=ROOT,
-        environment={**environment, "RAY_API_SERVER_ADDRESS": head["dashboard"]},
+        environment={**environment, "RAY_API_SERVER_ADDRESS": head.dashboard},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert folder.results() == undisturbed.results()
 
 
 def test_a_driver_joins_a_cluster_by_its_address(head, undisturbed, folder):
-    assert folder.finish("--address", head["cluster"]) == undisturbed.results()
+    assert folder.finish("--address", head.cluster) == undisturbed.results()
 
 
 @pytest.mark.parametrize("token", ["0" * 64, None])
@@ -78,7 +62,7 @@ def test_a_cluster_that_refuses_the_token_is_an_error_with_its_cure(head, folder
     if token:
         folder.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     start = time.monotonic()
-    done = folder.run("--address", head["cluster"])
+    done = folder.run("--address", head.cluster)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "RAY_AUTH_MODE=token" in done.stderr.splitlines()[-1]
@@ -95,23 +79,3 @@ def _submit(*arguments, cwd, environment):
         timeout=500,
         check=False,
     )
-
-
-def _wait_until_it_takes_jobs(dashboard, environment, process, log):
-    """In its first seconds a cluster answers 'No available agent to submit job'."""
-    for _ in range(30):
-        assert process.poll() is None, log.read_text()
-        if _submit("--address", dashboard, "--", "true", cwd=ROOT, environment=environment).returncode == 0:
-            return
-        time.sleep(1)
-    raise AssertionError(f"the cluster takes no jobs: {log.read_text()}")
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for free in sockets:
-        free.bind(("127.0.0.1", 0))
-    ports = [free.getsockname()[1] for free in sockets]
-    for free in sockets:
-        free.close()
-    return ports
