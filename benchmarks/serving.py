@@ -2,15 +2,15 @@
 
 python benchmarks/serving.py                            about five minutes; learns a small model of its own first
 
-Throughput over HTTP is held against the same pipeline in one process, without HTTP and Ray, on as many threads: both
-are measured in turn, several times, so that both meet the same machine. Writes bench-serve.json.
+Throughput over HTTP is held against the same pipeline, batches and number of requests under way in one process, without
+HTTP and Ray, and against plain loops that do only the work itself. All are measured in turn, several times, so that all
+meet the same machine. Writes bench-serve.json.
 """
 
 import itertools
 import json
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
+from benchmarks.in_process import loop_rate, pipeline_rate
 from benchmarks.load import Load, load_for
 from benchmarks.synthetic_store import learn_products, write_synthetic_store
 from eagleray.config import check_at_least, to_json
 from eagleray.console import parse_flags, run_main
-from eagleray.continual import ExpertCache, Judge, stored_extractor
-from eagleray.features import decode_image, resize
 from eagleray.provenance import git_commit, machine, versions
 from eagleray.service_client import ServiceClient
 from eagleray.storage import ModelStore
@@ -61,59 +59,25 @@ class Options:
         check_at_least("--publishes", self.publishes, 2)
 
 
-def in_process(store: ModelStore, bodies: Sequence[bytes], settings: Settings, seconds: float) -> float:
-    """Pictures a second of decode, resize, embed, route, score, judge and JSON on threads of this process."""
-    manifest = store.current()
-    assert manifest is not None
-    judge = Judge.open(store, manifest, false_alarm_rate=settings.false_alarm_rate)
-    extractor = stored_extractor(store, manifest)
-    barrier = threading.Barrier(settings.threads + 1)
-    counts, stop = [0] * settings.threads, threading.Event()
-
-    def work(thread: int) -> None:
-        embedder, experts = extractor.open(), ExpertCache(store)
-        numbers = itertools.count(thread * settings.batch_size)
-
-        def batch() -> None:
-            taken = [bodies[next(numbers) % len(bodies)] for _ in range(settings.batch_size)]
-            pictures = [decode_image(body, name="", max_pixels=10**8) for body in taken]
-            for patches_HWD in embedder.embed_batch([resize(picture, judge.image_size) for picture in pictures]):
-                plan = judge.plan(patches_HWD.mean(axis=(0, 1)))
-                grids = [experts.patch_scores(ask.digests, patches_HWD) for ask in plan.asks]
-                finding = judge.finding(plan, grids)
-                json.dumps([finding.score, finding.p_value, finding.verdict, finding.category])
-
-        batch()  # the first one is slow
-        barrier.wait()
-        while not stop.is_set():
-            batch()
-            counts[thread] += settings.batch_size
-
-    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(settings.threads)]
-    with threadpool_limits(1):
-        for thread in threads:
-            thread.start()
-        barrier.wait()
-        began = time.perf_counter()
-        time.sleep(seconds)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        return sum(counts) / (time.perf_counter() - began)
-
-
 def measure_throughput(store: ModelStore, bodies: Sequence[bytes], address: str, options: Options) -> dict[str, Any]:
-    """Both ways in turn, and how long requests took."""
+    """HTTP, the same pipeline in this process, and plain loops, in turn."""
     settings = Settings(model=store.uri)
     load_for(address, bodies, options.seconds / 2, clients=options.clients)  # warm
-    local, served = [], []
+    served, pipeline, loops = [], [], []
     for _ in range(options.rounds):
-        local.append(in_process(store, bodies, settings, options.seconds))
         served.append(load_for(address, bodies, options.seconds, clients=options.clients))
+        pipeline.append(pipeline_rate(settings, bodies, options.seconds, clients=options.clients))
+        loops.append(loop_rate(settings, bodies, options.seconds))
+    rates = [load.rate() for load in served]
     return {
-        "in_process_images_per_s": median(local),
-        "http_images_per_s": median(load.rate() for load in served),
-        "throughput_ratio": median(load.rate() / rate for load, rate in zip(served, local, strict=True)),
+        "http_images_per_s": median(rates),
+        "in_process_images_per_s": median(pipeline),
+        "plain_loops_images_per_s": median(loops),
+        "throughput_ratio": median(rates) / median(pipeline),
+        "throughput_ratio_to_plain_loops": median(rates) / median(loops),
+        "rounds": [
+            {"http": h, "in_process": p, "plain_loops": q} for h, p, q in zip(rates, pipeline, loops, strict=True)
+        ],
         "p50_ms": median(load.percentile_ms(50) for load in served),
         "p99_ms": median(load.percentile_ms(99) for load in served),
         "requests": sum(len(load.answers) for load in served),
@@ -225,6 +189,7 @@ def table(found: dict[str, Any]) -> Table:
     shown.add_row("images/s in process", f"{found['in_process_images_per_s']:.1f}", "")
     shown.add_row("images/s over HTTP", f"{found['http_images_per_s']:.1f}", "")
     shown.add_row("throughput ratio", f"{found['throughput_ratio']:.2f}", ">= 0.75")
+    shown.add_row("ratio to plain loops", f"{found['throughput_ratio_to_plain_loops']:.2f}", "")
     shown.add_row("p50, p99 in ms", f"{found['p50_ms']:.0f}, {found['p99_ms']:.0f}", "p99 <= 5 x p50")
     shown.add_row("failed", f"{found['failed']} of {found['requests']}", "0")
     shown.add_row("failed while publishing", f"{publishing['failed']} of {publishing['requests']}", "0")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -17,7 +18,7 @@ from serve.keys import Keys
 from serve.problems import answer_with_problems, mistake
 from serve.service import EmbedBatched, Scored, Service
 from serve.stats import WINDOW_S, Window
-from serve.upload import read_uploads
+from serve.upload import Upload, read_uploads
 
 _PAGE = Path(__file__).parent / "page"
 _POLICY = b"default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'"
@@ -80,11 +81,9 @@ def make_api(service: Service, *, embed: EmbedBatched, keys: Keys, observer: Obs
         start = time.perf_counter()
         uploads = await read_uploads(request, service.settings)
         judge, scored = await service.score(uploads, category=category, heatmap=heatmap == "png", embed=embed)
-        items = [_item(one, upload.name) for one, upload in zip(scored, uploads, strict=True)]
-        window.add(time.perf_counter() - start, len(items))
+        window.add(time.perf_counter() - start, len(scored))
         observer.verdicts(scored)
-        answer = schema.ScoreAnswer(model_version=judge.version, items=items)
-        return Response(answer.model_dump_json(), media_type="application/json")
+        return Response(answer(judge, uploads, scored).model_dump_json(), media_type="application/json")
 
     @api.get("/v1/model", responses=schema.problems(401), dependencies=guarded)
     async def model() -> schema.ModelAnswer:
@@ -121,6 +120,12 @@ def make_api(service: Service, *, embed: EmbedBatched, keys: Keys, observer: Obs
 
     api.mount("/static", StaticFiles(directory=_PAGE), name="static")
     return api
+
+
+def answer(judge: Judge, uploads: Sequence[Upload], scored: Sequence[Scored]) -> schema.ScoreAnswer:
+    """What a request is answered: the version that judged, and an item for each picture, in order."""
+    items = [_item(one, upload.name) for one, upload in zip(scored, uploads, strict=True)]
+    return schema.ScoreAnswer(model_version=judge.version, items=items)
 
 
 def _item(scored: Scored, name: str | None) -> schema.ScoreItem:
