@@ -1,10 +1,11 @@
 """What HTTP, Ray and updates cost a service: throughput, latency, publishes and killed replicas under load.
 
-python benchmarks/serving.py                            about five minutes; learns a small model of its own first
+python benchmarks/serving.py                            about nine minutes; learns a small model of its own first
 
-Throughput over HTTP is held against the same pipeline, batches and number of requests under way in one process, without
-HTTP and Ray, and against plain loops that do only the work itself. All are measured in turn, several times, so that all
-meet the same machine. Writes bench-serve.json.
+Throughput over HTTP is held against the same pipeline in this process, without HTTP and Ray: batch after batch, as a
+program that uses the library would, with the router's batch size and threads; and against as many loops at once as
+there are threads, which is all that the cores can do. All are measured in turn, several times, so that all meet the
+same machine. Writes bench-serve.json.
 """
 
 import itertools
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.in_process import loop_rate, pipeline_rate
+from benchmarks.in_process import all_cores_rate, batch_rate
 from benchmarks.load import Load, load_for
 from benchmarks.synthetic_store import learn_products, write_synthetic_store
 from eagleray.config import check_at_least, to_json
@@ -42,9 +44,9 @@ class Options:
 
     out: Path = Path("runs/bench-serve.json")
     """File for the figures."""
-    seconds: float = 10.0
+    seconds: float = 6.0
     """Of each throughput measurement."""
-    rounds: int = 3
+    rounds: int = 5
     """Measurements of each kind, in turn; their medians count."""
     clients: int = 16
     """Requests under way at once."""
@@ -60,24 +62,22 @@ class Options:
 
 
 def measure_throughput(store: ModelStore, bodies: Sequence[bytes], address: str, options: Options) -> dict[str, Any]:
-    """HTTP, the same pipeline in this process, and plain loops, in turn."""
+    """HTTP, batch after batch in this process, and all that the cores can do, in turn."""
     settings = Settings(model=store.uri)
-    load_for(address, bodies, options.seconds / 2, clients=options.clients)  # warm
-    served, pipeline, loops = [], [], []
+    load_for(address, bodies, options.seconds, clients=options.clients)  # warm
+    served, batches, all_cores = [], [], []
     for _ in range(options.rounds):
         served.append(load_for(address, bodies, options.seconds, clients=options.clients))
-        pipeline.append(pipeline_rate(settings, bodies, options.seconds, clients=options.clients))
-        loops.append(loop_rate(settings, bodies, options.seconds))
-    rates = [load.rate() for load in served]
+        batches.append(batch_rate(settings, bodies, options.seconds))
+        all_cores.append(all_cores_rate(settings, bodies, options.seconds))
+    rates = [load.rate(options.seconds) for load in served]
     return {
         "http_images_per_s": median(rates),
-        "in_process_images_per_s": median(pipeline),
-        "plain_loops_images_per_s": median(loops),
-        "throughput_ratio": median(rates) / median(pipeline),
-        "throughput_ratio_to_plain_loops": median(rates) / median(loops),
-        "rounds": [
-            {"http": h, "in_process": p, "plain_loops": q} for h, p, q in zip(rates, pipeline, loops, strict=True)
-        ],
+        "in_process_images_per_s": median(batches),
+        "all_cores_images_per_s": median(all_cores),
+        "throughput_ratio": median(rates) / median(batches),
+        "throughput_ratio_to_all_cores": median(rates) / median(all_cores),
+        "rounds": {"http": rates, "in_process": batches, "all_cores": all_cores},
         "p50_ms": median(load.percentile_ms(50) for load in served),
         "p99_ms": median(load.percentile_ms(99) for load in served),
         "requests": sum(len(load.answers) for load in served),
@@ -115,6 +115,7 @@ def measure_kills(bodies: Sequence[bytes], address: str, options: Options) -> li
 def _kill(name: str, bodies: Sequence[bytes], address: str, clients: int) -> dict[str, Any]:
     with (
         ServiceClient(address) as client,
+        ThreadPoolExecutor(1) as threads,
         tempfile.TemporaryDirectory() as folder,
         Load(address, bodies, clients).running() as load,
     ):
@@ -125,11 +126,11 @@ def _kill(name: str, bodies: Sequence[bytes], address: str, clients: int) -> dic
         replica = replicas()[name]
         killed = time.monotonic()
         replica.kill()
-        ours = list(client.score_files(paths, concurrency=2))
+        scoring = threads.submit(lambda: list(client.score_files(paths, concurrency=2)))
         while name not in replicas():
             time.sleep(0.05)
         back = time.monotonic() - killed
-        time.sleep(2)
+        ours = scoring.result()
     in_flight = [a for a in load.answers if a.began_s < killed < a.began_s + a.took_s]
     failed = load.failed()
     return {
@@ -186,10 +187,11 @@ def table(found: dict[str, Any]) -> Table:
     """What was found beside what must hold."""
     shown = Table("what", "measured", "bar")
     publishing, packing, kills = found["publishing"], found["packing"], found["kills"]
-    shown.add_row("images/s in process", f"{found['in_process_images_per_s']:.1f}", "")
+    shown.add_row("images/s in process, batch by batch", f"{found['in_process_images_per_s']:.1f}", "")
+    shown.add_row("images/s that all cores can do", f"{found['all_cores_images_per_s']:.1f}", "")
     shown.add_row("images/s over HTTP", f"{found['http_images_per_s']:.1f}", "")
     shown.add_row("throughput ratio", f"{found['throughput_ratio']:.2f}", ">= 0.75")
-    shown.add_row("ratio to plain loops", f"{found['throughput_ratio_to_plain_loops']:.2f}", "")
+    shown.add_row("ratio to all cores", f"{found['throughput_ratio_to_all_cores']:.2f}", "")
     shown.add_row("p50, p99 in ms", f"{found['p50_ms']:.0f}, {found['p99_ms']:.0f}", "p99 <= 5 x p50")
     shown.add_row("failed", f"{found['failed']} of {found['requests']}", "0")
     shown.add_row("failed while publishing", f"{publishing['failed']} of {publishing['requests']}", "0")

@@ -25,6 +25,7 @@ RAY = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "100",
     "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
     "RAY_max_direct_call_object_size": "4194304",
@@ -33,6 +34,8 @@ RAY = {
 
 They inherit it where `serve run` starts Ray. A cluster that runs already has to be started with it: serve/ray.env.
 """
+_HEALTH: dict[str, Any] = {"health_check_period_s": 2, "health_check_timeout_s": 10}
+"""A killed replica is missed at its next check; Ray's own are every 10 s."""
 _LOGGING = LoggingConfig(encoding="JSON", enable_access_log=False)
 
 
@@ -74,6 +77,7 @@ def _router(settings: Settings) -> serve.Deployment:
         max_ongoing_requests=settings.max_requests,
         max_queued_requests=settings.max_waiting,
         logging_config=_LOGGING,
+        **_HEALTH,
     )
 
 
@@ -89,5 +93,6 @@ def _expert(settings: Settings, number: int) -> Application:
         ),
         max_ongoing_requests=2 * math.ceil(settings.target_requests),
         logging_config=_LOGGING,
+        **_HEALTH,
     )
     return deployment.bind(settings.model, settings.expert_cache_mb)

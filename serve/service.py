@@ -32,7 +32,10 @@ EmbedBatched = Callable[[Pixels], Awaitable[Floats]]
 """Patches (H, W, D) of one resized picture, which may wait for others to share a batch with."""
 
 _HEATMAP_SIDE = 2048
-"""Longer side of a heat map in pixels at most: a screen shows no more, and memory grows with its square."""
+"""Longer side of a heat map in pixels at most: a screen shows no more, and memory grows with its square.
+
+Heat maps of one request share as many pixels as one has by itself.
+"""
 _MEGA = 10**6
 _RETRY_POLLS = 40
 """Looks at what is published between two attempts to read a version that could not be read."""
@@ -105,20 +108,21 @@ class Service:
             judge.check_category(category)
         decoded = await asyncio.gather(*(self._in_thread(partial(self._decode, u, judge)) for u in uploads))
         pictures = _all_decoded(uploads, decoded)
+        side = round(_HEATMAP_SIDE / len(uploads) ** 0.5) if heatmap else None
         work = (
-            self._score(judge, upload, picture, category, heatmap, embed)
+            self._score(judge, upload, picture, category, side, embed)
             for upload, picture in zip(uploads, pictures, strict=True)
         )
         return judge, list(await asyncio.gather(*work))
 
     async def _score(
-        self, judge: Judge, upload: Upload, picture: Pixels, category: str | None, heatmap: bool, embed: EmbedBatched
+        self, judge: Judge, upload: Upload, picture: Pixels, category: str | None, side: int | None, embed: EmbedBatched
     ) -> Scored:
         patches_HWD = await embed(picture)
         plan = judge.plan(patches_HWD.mean(axis=(0, 1)), category)
         grids = await asyncio.gather(*(self.experts.ask(ask, patches_HWD) for ask in plan.asks))
         finding = judge.finding(plan, grids)
-        drawn = await self._in_thread(partial(self._draw, upload, judge, finding)) if heatmap else None
+        drawn = await self._in_thread(partial(self._draw, upload, judge, finding, side)) if side else None
         return Scored(finding, drawn)
 
     async def follow(self) -> None:
@@ -162,10 +166,10 @@ class Service:
         limit = int(self.settings.max_megapixels * _MEGA)
         return decode_image(upload.data, name=upload.name or "the picture", max_pixels=limit)
 
-    def _draw(self, upload: Upload, judge: Judge, finding: Finding) -> str:
+    def _draw(self, upload: Upload, judge: Judge, finding: Finding, side: int) -> str:
         """Decodes once more: pictures that wait for their scores hold their bytes, not their pixels."""
         picture = Image.fromarray(self._pixels(upload))
-        picture.thumbnail((_HEATMAP_SIDE, _HEATMAP_SIDE))
+        picture.thumbnail((side, side))
         stream = io.BytesIO()
         Image.fromarray(judge.heat_map(np.asarray(picture), finding)).save(stream, format="PNG", compress_level=1)
         return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -56,7 +56,7 @@ class Settings(BaseModel):
     """Requests that wait for a router; more are answered 503 with Retry-After."""
     max_files: int = Field(64, ge=1)
     """Pictures in one request at most."""
-    max_request_mb: float = Field(64, gt=0)
+    max_request_mb: float = Field(32, gt=0)
     """Bytes of one request's body at most, in MB."""
     max_megapixels: float = Field(50, gt=0, le=178)
     """Pixels of one picture at most, in millions; checked before a picture is decoded. Pillow takes 178."""

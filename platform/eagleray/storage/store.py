@@ -184,10 +184,16 @@ class ModelStore:
     def publish(self, version: int) -> None:
         """Have running services answer with a committed version, older or newer; learning goes on where it was.
 
+        Blobs that the version published before does without are read and their hashes checked: a service that starts
+        must find what is published whole.
+
         Raises:
             StoreError: there is no such version, or it is not whole.
         """
-        self._check_blobs(self.read(version).digests())
+        digests = self.read(version).digests()
+        for digest in sorted(digests - self._published_digests()):
+            self.get_blob(digest)
+        self._check_blobs(digests)
         self._files.write(_PUBLISHED, to_bytes(Published(version=version)))
 
     def published(self) -> int | None:
@@ -198,6 +204,14 @@ class ModelStore:
         """
         data = self._files.read(_PUBLISHED)
         return None if data is None else from_bytes(Published, data, self._files.place(_PUBLISHED)).version
+
+    def _published_digests(self) -> frozenset[str]:
+        """Blobs of the published version; none where it cannot be told, for publishing is what mends that."""
+        try:
+            version = self.published()
+            return self.read(version).digests() if version else frozenset()
+        except StoreError:
+            return frozenset()
 
     def remove_unused(self) -> int:
         """Delete what no committed version names: old blobs, and leftovers of killed runs.

@@ -95,6 +95,13 @@ def test_a_heat_map_is_scaled_down_to_2048_pixels_a_side(site, size, shown):
     assert Image.open(io.BytesIO(base64.b64decode(item["heatmap"]))).size == shown
 
 
+def test_heat_maps_of_one_request_share_the_pixels_that_one_may_have(site):
+    files = [(f"{number}.png", encoded(Image.new("RGB", (1500, 300)))) for number in range(4)]
+    items = site.send(*files, path="/v1/score?heatmap=png").json()["items"]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(item["heatmap"]))).size for item in items]
+    assert sizes == 4 * [(1024, 205)]
+
+
 def test_the_model_answer_says_what_is_served_and_what_a_request_may_hold(site, tiny_model):
     answer = site.get("/v1/model").json()
     manifest = ModelStore.open(tiny_model.store).current()
@@ -109,7 +116,7 @@ def test_the_model_answer_says_what_is_served_and_what_a_request_may_hold(site, 
     assert answer["experts"] == [
         {"expert": expert, "deployment": f"expert-{expert}", "categories": ["dots", "stripes"]}
     ]
-    assert answer["limits"] == {"max_files": 64, "max_request_mb": 64, "max_megapixels": 50}
+    assert answer["limits"] == {"max_files": 64, "max_request_mb": 32, "max_megapixels": 50}
 
 
 def test_stats_count_pictures_that_were_scored_and_nothing_else(tiny_model, dots):

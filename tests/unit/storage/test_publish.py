@@ -43,6 +43,17 @@ def test_a_version_that_is_not_whole_is_refused(store, tmp_path):
 
 
 @pytest.mark.usefixtures("versions")
+def test_a_blob_that_was_altered_is_found_before_a_service_does(store, tmp_path):
+    store.publish(1)
+    altered = store.read(3).classes["c2"].blob
+    (tmp_path / "model" / "blobs" / altered).write_bytes(b"x")
+    with pytest.raises(StoreCorrupt, match=altered):
+        store.publish(3)
+    assert store.published() == 1
+    store.publish(2)
+
+
+@pytest.mark.usefixtures("versions")
 def test_a_damaged_pointer_says_how_it_is_cured(store, tmp_path):
     (tmp_path / "model" / "PUBLISHED").write_text('{"version"')
     with pytest.raises(StoreCorrupt, match=r"PUBLISHED.*eagleray publish"):
