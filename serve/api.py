@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request, Security
 from fastapi.responses import FileResponse, Response
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,6 +69,8 @@ def make_api(service: Service, *, embed: EmbedBatched, keys: Keys, observer: Obs
         keys.check(request.headers)
 
     guarded = [Depends(key)]
+    if keys:  # for the documentation page, which asks for one then
+        guarded.append(Security(HTTPBearer(auto_error=False)))
 
     @api.post(
         "/v1/score",

@@ -43,9 +43,13 @@ class Keys:
             raise ConfigError("api_keys", f"keys of at least {_LEAST} characters; one in {where} is shorter", source)
         return cls(tuple(_digest(key.encode("utf-8", "surrogateescape")) for key in keys))
 
+    def __bool__(self) -> bool:
+        """Whether a key is asked for."""
+        return bool(self._digests)
+
     def check(self, headers: Headers) -> None:
         """Raise a 401 unless a request carries one of the keys, as a bearer token or as X-API-Key."""
-        if not self._digests:
+        if not self:
             return
         kind, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")

@@ -129,3 +129,8 @@ def test_an_environment_without_a_good_key_is_refused(monkeypatch, value):
 def test_keys_are_not_to_be_seen_in_what_holds_them(key_file):
     keys = Keys.read(str(key_file))
     assert KEY not in repr(keys) + repr(vars(keys))
+
+
+def test_the_documentation_asks_for_a_key_only_where_one_is_needed(locked, site):
+    schemes = [place.get("/openapi.json").json()["components"].get("securitySchemes") for place in (locked, site)]
+    assert schemes == [{"HTTPBearer": {"type": "http", "scheme": "bearer"}}, None]
