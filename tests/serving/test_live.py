@@ -17,6 +17,7 @@ from eagleray.errors import StoreCorrupt
 from eagleray.features import load_image
 from eagleray.service_client import ServiceClient
 from serve.local import replicas
+from tests.files import replace_file
 from tests.serving.conftest import SERVED, TAUGHT
 
 NEWEST = len(TAUGHT)
@@ -113,15 +114,15 @@ def test_a_version_that_cannot_be_read_is_not_served_and_the_old_one_goes_on(pro
     model = products.data.parent / "model"
     path = model / "blobs" / products.store.read(NEWEST).classes[TAUGHT[-1]].blob
     kept, pointer = path.read_bytes(), (model / "PUBLISHED").read_text()
-    path.write_bytes(b"damaged")
+    replace_file(path, b"damaged")
     try:
         with pytest.raises(StoreCorrupt):
             products.store.publish(NEWEST)
-        (model / "PUBLISHED").write_text(pointer.replace(str(SERVED), str(NEWEST)))  # the damage came later
+        replace_file(model / "PUBLISHED", pointer.replace(str(SERVED), str(NEWEST)))  # the damage came later
         for picture in products.pictures(*TAUGHT[:SERVED])[:8]:
             assert client.score(picture.read_bytes(), name="x").model_version == SERVED
     finally:
-        path.write_bytes(kept)
+        replace_file(path, kept)
     publish(SERVED)
     publish(NEWEST)
 

@@ -12,6 +12,7 @@ from eagleray.experts import ScoringConfig, image_score
 from eagleray.features import decode_image
 from eagleray.storage import ModelStore
 from serve import service as module
+from tests.files import replace_file
 from tests.unit.serve.conftest import Site
 
 POLL_S = 0.005
@@ -186,11 +187,11 @@ def test_banks_that_a_new_version_left_alone_are_not_read_again(store, dots):
 
 def spoil_bank(store):
     blob = ModelStore.open(store).read(2).classes["stripes"].blob
-    (store / "blobs" / blob).write_bytes(b"altered")
+    replace_file(store / "blobs" / blob, b"altered")
 
 
 def spoil_manifest(store):
-    (store / "versions" / "2.json").write_text("{")
+    replace_file(store / "versions" / "2.json", "{")
 
 
 def lose_manifest(store):
@@ -202,7 +203,7 @@ def change_extractor(store):
     manifest = models.read(2)
     other = {**manifest.blobs, "extractor": models.put_blob(b"another")}
     text = (store / "versions" / "2.json").read_text()
-    (store / "versions" / "2.json").write_text(text.replace(manifest.blobs["extractor"], other["extractor"]))
+    replace_file(store / "versions" / "2.json", text.replace(manifest.blobs["extractor"], other["extractor"]))
 
 
 SPOILED = {
@@ -233,7 +234,7 @@ def test_a_version_with_this_is_not_served_logged_once_and_taken_when_repaired(s
             assert words in message
             assert "version 1 is still served" in message
             for path, data in whole.items():
-                path.write_bytes(data)
+                replace_file(path, data)
             await until(lambda: site.service.judge.version == 2)
 
     asyncio.run(scenario())
@@ -242,7 +243,7 @@ def test_a_version_with_this_is_not_served_logged_once_and_taken_when_repaired(s
 def test_a_damaged_pointer_is_logged_once(store, caplog):
     ModelStore.open(store).publish(1)
     site, watched = follower(store)
-    (store / "PUBLISHED").write_text("?")
+    replace_file(store / "PUBLISHED", "?")
 
     async def scenario():
         async with following(site):
@@ -250,7 +251,7 @@ def test_a_damaged_pointer_is_logged_once(store, caplog):
             assert len(errors(caplog)) == 1
             ModelStore.open(store).publish(1)
             await polls(watched, 3)
-            (store / "PUBLISHED").write_text("?")
+            replace_file(store / "PUBLISHED", "?")
             await polls(watched, 8)
             assert len(errors(caplog)) == 2
 
