@@ -129,13 +129,13 @@ class Workshop:
             seed=seed,
         )
 
-    def run(self, out="run", *, pool=None, config=None, seed=0, progress=silent, **mecad):
+    def run(self, out="run", *, pool=None, config=None, seed=0, progress=silent, publish=False, **mecad):
         """A whole run into a folder."""
         config = config or self.config(**mecad)
         pool = pool or self.pool(out)
         learner = self.learner(out, pool=pool, seed=seed, config=config)
         evaluator = Evaluator(pool, config.scoring, EvaluationConfig(false_alarm_rate=0.2))
-        return StreamRun(learner, evaluator, self.store(out), self.root / out, progress=progress)
+        return StreamRun(learner, evaluator, self.store(out), self.root / out, progress=progress, publish=publish)
 
     def rename(self, product, old, new):
         """Another folder's copy of a product."""

@@ -279,3 +279,24 @@ def test_progress_files_are_strict_json_with_a_final_newline(workshop):
         assert text.endswith("\n")
         json.loads(text, parse_constant=pytest.fail)
     assert workshop.step(1)["image_auroc"] == {"nut": None}
+
+
+def test_with_publishing_services_get_every_version_as_soon_as_it_is_learned_and_before_it_is_judged(workshop):
+    published = []
+
+    def seen(what, total):
+        published.append((what, workshop.store().published()))
+        return silent(what, total)
+
+    run = workshop.run(progress=seen, publish=True)
+    run.take([workshop.arrival("apple"), workshop.arrival("pear")])
+    assert published[0] == ("learn apple", None)
+    assert [version for what, version in published if what.startswith("test after")] == [1, 2]
+    assert workshop.store().published() == 2
+
+
+def test_a_run_that_was_killed_before_it_published_does_so_when_it_goes_on(workshop):
+    workshop.run().take([workshop.arrival("apple")])
+    assert workshop.store().published() is None
+    workshop.run(publish=True).take([workshop.arrival("apple")])
+    assert workshop.store().published() == 1
