@@ -48,6 +48,15 @@ def test_a_picture_alone_decides_its_embedding(opened):
     assert np.abs(opened.embed(second) - before).max() > 0.01
 
 
+def test_a_batch_holds_the_embeddings_of_its_pictures_in_order(extractor, small):
+    several = list(pictures(7))
+    one_by_one = [extractor.open().embed(picture) for picture in several]
+    together = extractor.open(parallel=3).embed_batch(several)
+    np.testing.assert_array_equal(together, one_by_one)  # on CPU to the last bit
+    for ours, theirs in zip(TorchEmbedder(small, device="cpu").embed_batch(several), one_by_one, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
 def test_a_read_only_picture_is_embedded(opened, small):
     picture = pictures(1)[0]
     picture.setflags(write=False)
