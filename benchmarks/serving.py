@@ -1,6 +1,6 @@
 """What HTTP, Ray and updates cost a service: throughput, latency, publishes and killed replicas under load.
 
-python benchmarks/serving.py                            about nine minutes; learns a small model of its own first
+python -m benchmarks.serving                            about nine minutes; learns a small model of its own first
 
 Throughput over HTTP is held against the same pipeline in this process, without HTTP and Ray: batch after batch, as a
 program that uses the library would, with the router's batch size and threads; and against as many loops at once as

@@ -1,6 +1,7 @@
 """The experts as the router sees them: one handle a deployment, and what happens when a replica dies."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from ray.exceptions import RayActorError, RayTaskError
@@ -9,11 +10,12 @@ from ray.serve.handle import DeploymentHandle
 
 from eagleray.arrays import Floats
 from eagleray.continual import Ask
-from eagleray.errors import EagleRayError
+from eagleray.errors import StoreError
 from serve.problems import unavailable
 
 _PAUSE_S = 0.1
 _PING_S = 2.0
+_logger = logging.getLogger("ray.serve")
 
 
 class ExpertHandles:
@@ -34,7 +36,7 @@ class ExpertHandles:
         """Patch scores (H, W) of patches (H, W, D) by the blobs that an ask names.
 
         Raises:
-            Problem: 503 where no replica answered in time.
+            Problem: 503 where no replica answered in time, or the expert cannot be read from the store.
         """
         patch_scores = self._handle(ask.expert).patch_scores
         try:
@@ -48,9 +50,10 @@ class ExpertHandles:
         except TimeoutError:
             raise unavailable(f"expert {ask.expert} did not answer within {self._timeout_s:g} s") from None
         except RayTaskError as error:
-            if isinstance(error.cause, EagleRayError):
-                raise error.cause from error
-            raise
+            if not isinstance(error.cause, StoreError):
+                raise
+            _logger.error("expert %d: %s", ask.expert, error.cause)
+            raise unavailable(f"expert {ask.expert} cannot be read from the model store now") from None
 
     async def check(self) -> None:
         """Raise a 503 unless every deployment answers."""

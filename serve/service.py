@@ -21,7 +21,7 @@ from PIL import Image
 
 from eagleray.arrays import Floats, Pixels
 from eagleray.continual import Ask, Finding, Judge, stored_extractor
-from eagleray.errors import BadImage, EagleRayError, StoreError, StoreMissing, TooManyPixels
+from eagleray.errors import BadImage, StoreError, StoreMissing, TooManyPixels
 from eagleray.features import decode_image, resize
 from eagleray.storage import Manifest, ModelStore
 from serve.problems import Problem
@@ -138,12 +138,12 @@ class Service:
             try:
                 version = await asyncio.to_thread(self._store.published)
                 if version in (None, self.judge.version):
-                    complaint = ""
+                    complaint, refused = "", None
                 elif version != refused or time.monotonic() >= again:
                     self.judge = await asyncio.to_thread(self._open, version)
                     complaint, refused = "", None
                     _logger.info("serving version %d", self.judge.version)
-            except EagleRayError as error:
+            except Exception as error:  # whatever is wrong with a version must not end the one that is served
                 refused, again = version, time.monotonic() + _RETRY_POLLS * self.settings.poll_s
                 if str(error) != complaint:
                     complaint = str(error)

@@ -31,7 +31,7 @@ class Settings(BaseModel):
     router_gpus: float = Field(0, ge=0)
     """GPUs, or the share of one, of a router; with more than 0 it embeds on CUDA."""
     threads: int = Field(2, ge=1)
-    """Threads of a router that decode and embed."""
+    """Threads of a router that embed, and as many that decode and draw."""
     batch_size: int = Field(4, ge=1)
     """Pictures embedded in one go, at most; on a GPU 16 to 64 pay."""
     batch_wait_s: float = Field(0.002, ge=0)

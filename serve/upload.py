@@ -92,7 +92,9 @@ async def _read_parts(request: Request, body: bytes, settings: Settings) -> list
         form = await parser.parse()
     except MultiPartException as error:
         if "Too many" in error.message:
-            raise Problem(413, f"too many parts; send at most {settings.max_files} pictures in one request") from error
+            raise Problem(
+                413, f"too many parts; send at most {settings.max_files} pictures in one request, and nothing else"
+            ) from error
         raise Problem(400, f"this is no multipart/form-data ({error.message.rstrip('.')})") from error
     try:
         if not parser.complete:

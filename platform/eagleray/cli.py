@@ -58,7 +58,8 @@ class Score:
     address: Annotated[str | None, arg(metavar="URL")] = None
     """Running service, in place of --model: such as http://127.0.0.1:8000."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder for heat maps: each picture as a PNG, in its own size, with a line round what is anomalous."""
+    """Folder for heat maps: each picture as a PNG, in its own size (a service's have 2,048 px a side at most), with a
+    line round what is anomalous."""
     category: Annotated[str | None, arg(metavar="NAME")] = None
     """Class that all the pictures show; without it, each picture decides."""
     false_alarm_rate: Annotated[float | None, arg(metavar="SHARE")] = None

@@ -1,5 +1,6 @@
 """Experts by the content they were learned into: loaded when first asked, shared by every version that names them."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -32,7 +33,7 @@ class ExpertCache:
     """Scores patches against any experts of a store; those used least recently make room for others.
 
     A blob's name is the hash of its content, so an entry never goes stale: a new version of a model asks for other
-    digests, and what it left unchanged is still here.
+    digests, and what it left unchanged is still here. Any number of threads may score at once.
 
     Args:
         store: where the blobs lie.
@@ -44,11 +45,7 @@ class ExpertCache:
         self._store, self._capacity, self._load = store, capacity_mb * _MB, load
         self._experts: OrderedDict[str, tuple[Expert, int]] = OrderedDict()
         self._held = 0
-
-    @property
-    def held_mb(self) -> float:
-        """Blobs held, in MB."""
-        return self._held / _MB
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._experts)
@@ -63,12 +60,13 @@ class ExpertCache:
         return grids[0] if len(grids) == 1 else np.minimum.reduce(grids)
 
     def _expert(self, digest: str) -> Expert:
-        if digest not in self._experts:
-            data = self._store.get_blob(digest)
-            self._experts[digest] = self._load(data, self._store.blob_path(digest)), data.size
-            self._held += data.size
-        self._experts.move_to_end(digest)
-        while self._held > self._capacity and len(self._experts) > 1:
-            _, (_, size) = self._experts.popitem(last=False)
-            self._held -= size
-        return self._experts[digest][0]
+        with self._lock:
+            if digest not in self._experts:
+                data = self._store.get_blob(digest)
+                self._experts[digest] = self._load(data, self._store.blob_path(digest)), data.size
+                self._held += data.size
+            self._experts.move_to_end(digest)
+            while self._held > self._capacity and len(self._experts) > 1:
+                _, (_, size) = self._experts.popitem(last=False)
+                self._held -= size
+            return self._experts[digest][0]

@@ -37,7 +37,7 @@ class Scored:
     """At most three classes, closest first; empty where the category was given."""
     model_version: int
     heatmap: bytes | None = field(repr=False)
-    """A PNG in the picture's own size, where it was asked for."""
+    """A PNG in the picture's own size, up to 2,048 px on the longer side, where it was asked for."""
 
     @classmethod
     def read(cls, answer: Any, *, heatmap: bool) -> "Scored":

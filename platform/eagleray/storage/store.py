@@ -184,11 +184,9 @@ class ModelStore:
     def publish(self, version: int) -> None:
         """Have running services answer with a committed version, older or newer; learning goes on where it was.
 
-        Blobs that the version published before does without are read and their hashes checked: a service that starts
-        must find what is published whole.
-
         Raises:
-            StoreError: there is no such version, or it is not whole.
+            StoreError: there is no such version, or it is not whole. Blobs that the version published before has too
+                are only looked for; of the others the hashes are checked.
         """
         digests = self.read(version).digests()
         for digest in sorted(digests - self._published_digests()):

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -62,7 +64,7 @@ def test_beyond_its_capacity_the_least_recently_used_goes(store, load, loads):
     for digest in (first, second, first, third, first):
         cache.patch_scores([digest], PATCHES)
     assert len(loads) == 3
-    assert (len(cache), cache.held_mb) == (2, 1)
+    assert len(cache) == 2
     cache.patch_scores([second], PATCHES)
     assert len(loads) == 4
 
@@ -83,3 +85,15 @@ def test_a_lost_blob_is_named(store, load, tmp_path):
 def test_bytes_that_are_no_expert_are_refused(store):
     with pytest.raises(StoreCorrupt, match="not a class bank"):
         ExpertCache(store).patch_scores([blob(store, 1)], PATCHES)
+
+
+def test_threads_that_ask_at_once_load_a_blob_once_and_never_lose_one_that_another_evicts(store, load, loads):
+    cache = ExpertCache(store, capacity_mb=1, load=load)
+    digests = [blob(store, value) for value in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        first = list(threads.map(lambda _: cache.patch_scores(digests[:1], PATCHES)[0, 0], range(64)))
+        assert (len(loads), set(first)) == (1, {0})
+        asked = [index % 4 for index in range(400)]
+        found = list(threads.map(lambda index: cache.patch_scores([digests[index]], PATCHES)[0, 0], asked))
+    assert found == asked
+    assert len(cache) == 2  # what was counted is what is held

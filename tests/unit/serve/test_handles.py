@@ -73,11 +73,18 @@ def test_an_expert_that_does_not_come_back_in_time_is_a_503_with_retry_after(out
     assert "expert 0 did not answer within 0.05 s" in caught.value.detail
 
 
-def test_an_error_of_ours_comes_through_rays_wrapping():
-    cause = StoreCorrupt("blobs/a", "altered")
-    wrapped = RayTaskError("patch_scores", "trace", cause)
-    with pytest.raises(StoreCorrupt, match="altered"):
+def test_an_expert_that_cannot_be_read_is_logged_and_a_503_that_shows_no_path(caplog):
+    wrapped = RayTaskError("patch_scores", "trace", StoreCorrupt("/store/blobs/a", "altered"))
+    with pytest.raises(Problem) as caught:
         ask(ExpertHandles([Handle(0, wrapped)], timeout_s=1), 0)
+    assert caught.value.status == 503
+    assert "/store" not in caught.value.detail
+    assert "/store/blobs/a: altered" in caplog.text
+
+
+def test_a_mistake_of_ours_is_not_called_a_busy_expert():
+    with pytest.raises(RayTaskError):
+        ask(ExpertHandles([Handle(0, RayTaskError("patch_scores", "trace", ValueError("nan")))], timeout_s=1), 0)
 
 
 def test_ready_means_that_every_deployment_answers():
