@@ -130,12 +130,13 @@ def test_a_version_that_cannot_be_read_is_not_served_and_the_old_one_goes_on(pro
 def test_a_killed_expert_costs_no_request(products, service_url, client, kill, eventually):
     paths = products.pictures(*TAUGHT[:SERVED])
     with Load(service_url, bodies(products, *TAUGHT[:SERVED]), clients=8).running() as load:
-        time.sleep(1)
+        eventually(lambda: len(load.answers) >= load.clients, within_s=30)
         kill("expert-1")
         scored = list(client.score_files(paths, concurrency=2))
         eventually(lambda: "expert-1" in replicas(), within_s=60)
     assert load.failed() == []
     assert all(one.model_version == SERVED for one in scored)
+    assert 1 in {one.expert for one in scored}  # the one that was killed was asked
 
 
 def test_a_killed_router_fails_only_what_it_was_working_on_and_says_when_to_come_back(
@@ -143,9 +144,9 @@ def test_a_killed_router_fails_only_what_it_was_working_on_and_says_when_to_come
 ):
     paths = products.pictures(*TAUGHT[:SERVED])
     with Load(service_url, bodies(products, *TAUGHT[:SERVED]), clients=8).running() as load:
-        time.sleep(1)
-        killed = time.monotonic()
+        eventually(lambda: len(load.answers) >= load.clients, within_s=30)
         kill("router")
+        killed = time.monotonic()  # what began until now may have been in its hands
         scored = list(client.score_files(paths, concurrency=2))
         eventually(lambda: "router" in replicas(), within_s=60)
     failed = load.failed()
