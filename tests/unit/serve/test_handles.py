@@ -2,7 +2,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from eagleray.continual import Ask
@@ -57,7 +57,11 @@ def test_an_expert_is_asked_in_its_deployment_and_in_no_other():
     assert several[2].patch_scores.calls[0] == (("a", "b"), PATCHES)
 
 
-@pytest.mark.parametrize("death", [RayActorError(), DeploymentUnavailableError("expert-0")])
+@pytest.mark.parametrize(
+    "death",
+    [RayActorError(), ActorUnavailableError("over gRPC", b"0" * 16), DeploymentUnavailableError("expert-0")],
+    ids=lambda death: type(death).__name__,
+)
 def test_what_a_dying_replica_did_not_answer_is_asked_again(death):
     handle = Handle(0, death, death, SCORES)
     assert ask(ExpertHandles([handle], timeout_s=1), 0) is SCORES
