@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from rich import box
 from rich.console import Console
@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 
 from eagleray.console import parse_command, progress_bar, run_main
 from eagleray.continual import ScoringSession, silent
-from eagleray.data import write_products
+from eagleray.data import write_products, write_textures
 from eagleray.errors import ConfigError, UsageError
 from eagleray.score_command import Picture, find_pictures, score_by_service, score_pictures
 from eagleray.storage import ModelStore
@@ -130,20 +130,29 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoData:
-    """Generate pictures of ten products, good and defective, to try things out: never a benchmark."""
+    """Generate pictures, good and defective, to try things out: never a benchmark.
+
+    Either of ten products, or of three materials (cloth, metal and wafer) with many subclasses, of which some only
+    appear in test.
+    """
 
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
-    """New folder, which gets the layout of MVTec AD."""
+    """New folder, which gets the layout of MVTec AD, or with --kind textures that of Texture AD."""
+    kind: Literal["products", "textures"] = "products"
+    """What the pictures show."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Another seed, other pictures."""
     image_size: Annotated[int, arg(metavar="PIXELS")] = 256
     """Side of the square pictures, in pixels."""
     classes: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
-    """Products to generate; all of them by default."""
+    """Products, or with --kind textures categories, to generate; all of them by default."""
 
     def run(self) -> None:
         """Write the pictures and print where they are."""
-        write_products(self.folder, seed=self.seed, image_size=self.image_size, classes=self.classes)
+        if self.kind == "products":
+            write_products(self.folder, seed=self.seed, image_size=self.image_size, classes=self.classes)
+        else:
+            write_textures(self.folder, seed=self.seed, image_size=self.image_size, categories=self.classes)
         print(self.folder)
 
 

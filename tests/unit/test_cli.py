@@ -276,6 +276,8 @@ MISTAKES = {
     "nothing to report on": (("report", "{data}"), "results.json"),
     "rollback to nowhere": (("rollback", "--model", MODEL, "9"), "no version 9"),
     "unknown product": (("demo-data", "{data}/demo", "--classes", "spaceship"), "spaceship"),
+    "unknown category of textures": (("demo-data", "{data}/demo", "--kind", "textures", "--classes", "wood"), "wood"),
+    "unknown kind of demo data": (("demo-data", "{data}/demo", "--kind", "sounds"), "sounds"),
     "a folder in use": (("demo-data", "{data}"), "not empty"),
 }
 
@@ -320,6 +322,13 @@ def test_demo_data_are_written(run, tmp_path):
     assert run(*demo) == (0, [str(tmp_path / "demo")], [])
     assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()] == ["hex_nut"]
     assert Image.open(tmp_path / "demo/hex_nut/train/good/000.png").size == (32, 32)
+
+
+def test_demo_data_can_be_textures(run, tmp_path):
+    demo = ("demo-data", tmp_path / "demo", "--kind", "textures", "--classes", "metal", "--image-size", 32)
+    assert run(*demo) == (0, [str(tmp_path / "demo")], [])
+    assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()] == ["metal"]
+    assert Image.open(tmp_path / "demo/metal/brushed_steel/train/good/000.png").size == (32, 32)
 
 
 def test_without_arguments_the_commands_are_listed(run):

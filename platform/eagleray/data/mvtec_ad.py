@@ -47,7 +47,7 @@ def read_mvtec_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[Cat
         folders = {folder.name: folder for folder in list_folders(path) if _is_category(folder)}
     if not folders:
         raise DataError(str(path), "no category found; good images belong in <category>/train/good")
-    return tuple(_read_category(name, folder) for name, folder in choose(folders, categories, path).items())
+    return tuple(read_category(name, folder) for name, folder in choose(folders, categories, path).items())
 
 
 def _is_category(folder: Path) -> bool:
@@ -58,9 +58,14 @@ def _is_category(folder: Path) -> bool:
     return False
 
 
-def _read_category(name: str, folder: Path) -> Category:
+def read_category(name: str, folder: Path, *, needs_train: bool = True) -> Category:
+    """Read and check one category's folder.
+
+    Raises:
+        DataError: no good image to learn from, unless `needs_train` is false; a wrong mask, see `read_mvtec_ad`.
+    """
     train = tuple(_sample(path, name, "train") for path in list_images(folder / "train" / GOOD))
-    if not train:
+    if needs_train and not train:
         raise DataError(str(folder), "has no good image; put good images into train/good")
     test: list[Sample] = []
     tested = list_folders(folder / "test")

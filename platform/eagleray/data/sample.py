@@ -1,4 +1,4 @@
-"""One image of a data set, and one product with its good and its test images."""
+"""One image of a data set, one product with its good and its test images, and one category of many such products."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -36,3 +36,21 @@ class Category:
     def has_masks(self) -> bool:
         """Whether at least one test image has a mask."""
         return any(sample.mask is not None for sample in self.test)
+
+
+@dataclass(frozen=True, slots=True)
+class SubclassedCategory:
+    """One material, such as cloth, with its subclasses; some can be learned, others only appear in test."""
+
+    name: str
+    subclasses: tuple[Category, ...]
+
+    @property
+    def seen(self) -> tuple[Category, ...]:
+        """Subclasses with good images to learn from."""
+        return tuple(subclass for subclass in self.subclasses if subclass.train)
+
+    @property
+    def unseen(self) -> tuple[Category, ...]:
+        """Subclasses with test images only."""
+        return tuple(subclass for subclass in self.subclasses if not subclass.train)

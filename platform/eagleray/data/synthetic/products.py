@@ -115,6 +115,13 @@ PRODUCTS: Mapping[str, Product] = {
 
 
 def render(name: str, size: int, seed: np.random.SeedSequence, defect: str | None = None) -> tuple[Pixels, Bools]:
+    """Draw and photograph one image of the product of that name, see `render_product`."""
+    return render_product(PRODUCTS[name], size, seed, defect)
+
+
+def render_product(
+    product: Product, size: int, seed: np.random.SeedSequence, defect: str | None = None
+) -> tuple[Pixels, Bools]:
     """Draw and photograph one image of a product.
 
     Returns:
@@ -122,7 +129,6 @@ def render(name: str, size: int, seed: np.random.SeedSequence, defect: str | Non
         but for the defective pixels; the mask is where the two drawings differ visibly, before light and noise.
     """
     scene, camera, flaw = seed.spawn(3)
-    product = PRODUCTS[name]
     clean = product.draw(size, np.random.default_rng(scene), None)
     rgb, mask = clean.rgb, np.zeros((size, size), dtype=np.bool_)
     flaw_rng = np.random.default_rng(flaw)
