@@ -11,6 +11,7 @@
      |   '- UnknownClass      a class name that the data or the model does not have
      |- WeightsMissing        no backbone weights where the configuration points
      |- ExpertsFull           no expert has room for another class
+     |- TrainingDiverged      a network's loss is no longer a number
      |- StoreError            the model store cannot be read or written
      |   |- StoreMissing      there is no model store at this place
      |   |- StoreCorrupt      a blob or manifest does not match its hash or schema
@@ -137,6 +138,20 @@ class ExpertsFull(EagleRayError):
         return (
             f"class {name!r} finds no room: {experts} experts hold {capacity} classes each; raise "
             f"--mecad.num-experts or --mecad.expert-capacity, or remove a class with --remove"
+        )
+
+
+class TrainingDiverged(EagleRayError):
+    """A network's loss is no longer a number."""
+
+    def __init__(self, network: str, step: int, learning_rate: float, kept: str) -> None:
+        super().__init__(network, step, learning_rate, kept)
+
+    def __str__(self) -> str:
+        network, step, rate, kept = self.args
+        return (
+            f"the loss of {network} is not finite at step {step} with learning rate {rate:g}; lower the rate and run "
+            f"again with --resume (kept: {kept})"
         )
 
 
