@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from threadpoolctl import threadpool_limits
 
-from eagleray.continual import ExpertCache, Judge, stored_extractor
+from eagleray.continual import ExpertCache, open_judge, stored_extractor
 from eagleray.features import decode_image, resize
 from eagleray.storage import ModelStore
 from serve.api import answer
@@ -67,7 +67,7 @@ class _Scoring:
     def __init__(self, settings: Settings) -> None:
         store = ModelStore.open(settings.model)
         manifest = first_manifest(store, settings)
-        self._judge = Judge.open(store, manifest, false_alarm_rate=settings.false_alarm_rate)
+        self._judge = open_judge(store, manifest, false_alarm_rate=settings.false_alarm_rate)
         self._embedder = stored_extractor(store, manifest).open(parallel=settings.threads)
         self._experts = ExpertCache(store)
 
@@ -76,7 +76,7 @@ class _Scoring:
         pictures = [resize(decode_image(body, name="", max_pixels=10**8), judge.image_size) for body in bodies]
         uploads, scored = [Upload(body) for body in bodies], []
         for patches_HWD in self._embedder.embed_batch(pictures):
-            plan = judge.plan(patches_HWD.mean(axis=(0, 1)))
+            plan = judge.plan(patches_HWD)
             grids = [self._experts.patch_scores(ask.digests, patches_HWD) for ask in plan.asks]
             scored.append(Scored(judge.finding(plan, grids), None))
         answer(judge, uploads, scored).model_dump_json()

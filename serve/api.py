@@ -148,8 +148,11 @@ def _item(scored: Scored, name: str | None) -> schema.ScoreItem:
 
 
 def _model(service: Service, judge: Judge) -> schema.ModelAnswer:
-    model, settings = judge.model, service.settings
-    by_expert = {expert: [n for n, e in model.experts.items() if e == expert] for expert in set(model.experts.values())}
+    settings = service.settings
+    by_expert: dict[int, list[str]] = {}
+    for name, known in judge.classes.items():
+        for expert in known.experts:
+            by_expert.setdefault(expert, []).append(name)
     return schema.ModelAnswer(
         model_version=judge.version,
         kind=service.kind,
@@ -158,13 +161,13 @@ def _model(service: Service, judge: Judge) -> schema.ModelAnswer:
         categories=[
             schema.CategoryInfo(
                 name=name,
-                expert=model.experts[name],
-                rows=stored.num_rows,
-                num_images=stored.bank.num_images,
+                expert=known.experts[0],
+                rows=known.rows,
+                num_images=known.num_images,
                 threshold=judge.thresholds[name].value,
                 attained_rate=judge.thresholds[name].attained_rate,
             )
-            for name, stored in sorted(model.banks.items())
+            for name, known in judge.classes.items()
         ],
         experts=[
             schema.ExpertInfo(expert=expert, deployment=service.experts.deployment_of(expert), categories=sorted(names))

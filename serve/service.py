@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from eagleray.arrays import Floats, Pixels
-from eagleray.continual import Ask, Finding, Judge, stored_extractor
+from eagleray.continual import Ask, Finding, Judge, open_judge, stored_extractor
 from eagleray.errors import BadImage, StoreError, StoreMissing, TooManyPixels
 from eagleray.features import decode_image, resize
 from eagleray.storage import Manifest, ModelStore
@@ -84,7 +84,7 @@ class Service:
         self._store = ModelStore.open(settings.model)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="picture")
         manifest = first_manifest(self._store, settings)
-        self.judge = Judge.open(self._store, manifest, false_alarm_rate=settings.false_alarm_rate)
+        self.judge: Judge = open_judge(self._store, manifest, false_alarm_rate=settings.false_alarm_rate)
         self.kind, self._extractor_blob = manifest.kind, manifest.blobs["extractor"]
         device = "cuda" if settings.router_gpus > 0 else "cpu"
         self._embedder = stored_extractor(self._store, manifest).open(device=device, parallel=settings.threads)
@@ -119,7 +119,7 @@ class Service:
         self, judge: Judge, upload: Upload, picture: Pixels, category: str | None, side: int | None, embed: EmbedBatched
     ) -> Scored:
         patches_HWD = await embed(picture)
-        plan = judge.plan(patches_HWD.mean(axis=(0, 1)), category)
+        plan = judge.plan(patches_HWD, category)
         grids = await asyncio.gather(*(self.experts.ask(ask, patches_HWD) for ask in plan.asks))
         finding = judge.finding(plan, grids)
         drawn = await self._in_thread(partial(self._draw, upload, judge, finding, side)) if side else None
@@ -151,7 +151,7 @@ class Service:
 
     def _open(self, version: int) -> Judge:
         manifest, rate = self._store.read(version), self.settings.false_alarm_rate
-        judge = Judge.open(self._store, manifest, false_alarm_rate=rate, previous=self.judge)
+        judge = open_judge(self._store, manifest, false_alarm_rate=rate, previous=self.judge)
         if manifest.blobs["extractor"] != self._extractor_blob:
             raise StoreError(self._store.uri, f"version {version} has another extractor; start the service anew")
         return judge

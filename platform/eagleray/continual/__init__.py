@@ -6,11 +6,12 @@ from eagleray.continual.controls import Control
 from eagleray.continual.evaluation import EvaluationConfig, Evaluator, Tests, Verdict
 from eagleray.continual.examples import write_examples
 from eagleray.continual.expert_cache import ExpertCache, ExpertLoader, load_expert
-from eagleray.continual.figures import image_figures, routing_accuracy
+from eagleray.continual.figures import PixelTask, image_figures, pixel_figures, routing_accuracy
 from eagleray.continual.fit import ExpertUpdate, update_expert
-from eagleray.continual.judge import Ask, Finding, Judge, Plan, Route, stored_extractor
-from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_settings
+from eagleray.continual.judge import Ask, Finding, Judge, Plan, Route
+from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_same_settings, check_settings
 from eagleray.continual.model import Model
+from eagleray.continual.open_judge import open_judge, stored_extractor
 from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
 from eagleray.continual.pool import (
     Advance,
@@ -49,6 +50,7 @@ __all__ = [
     "MecadConfig",
     "Model",
     "PatchSet",
+    "PixelTask",
     "Plan",
     "Progress",
     "Removal",
@@ -64,6 +66,7 @@ __all__ = [
     "Tests",
     "Verdict",
     "assign_expert",
+    "check_same_settings",
     "check_settings",
     "class_figures",
     "control_figures",
@@ -74,7 +77,9 @@ __all__ = [
     "load_expert",
     "means",
     "no_progress",
+    "open_judge",
     "open_stream",
+    "pixel_figures",
     "routing_accuracy",
     "score_rows",
     "score_shard",

@@ -11,12 +11,15 @@ import pyarrow as pa
 from eagleray.arrays import Floats
 from eagleray.banks import ClassBank
 from eagleray.experts import BankExpert, Expert
+from eagleray.experts.adapted_expert import expert_from_bytes
 from eagleray.storage import ModelStore
 
 ExpertLoader: TypeAlias = Callable[[pa.Buffer, str], Expert]
 """Makes an expert of a blob's bytes; the second argument names the blob in errors."""
 
 _MB = 2**20
+_ARROW = b"ARROW1"
+"""How the bytes of a class bank begin; an adapted expert's are safetensors."""
 
 
 def load_expert(data: pa.Buffer, place: str) -> Expert:
@@ -25,6 +28,8 @@ def load_expert(data: pa.Buffer, place: str) -> Expert:
     Raises:
         StoreCorrupt, StoreVersion: it is none that this eagleray reads.
     """
+    if data[: len(_ARROW)].to_pybytes() != _ARROW:
+        return expert_from_bytes(data.to_pybytes(), place)
     bank = ClassBank.from_bytes(data, place)
     return BankExpert(bank.rows_MD, bank.whitening)
 

@@ -4,27 +4,21 @@ No picture is decoded here and no bank row is touched, so that whoever does that
 the same verdict.
 """
 
-import math
-from collections.abc import Sequence
+import abc
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from eagleray.arrays import Floats, Pixels
-from eagleray.config import from_json
-from eagleray.continual.learner import MODEL_KIND
-from eagleray.continual.model import Model
-from eagleray.errors import StoreCorrupt, StoreError, StoreMissing, UnknownClass
+from eagleray.errors import UnknownClass
 from eagleray.experts import ScoringConfig, image_score, overlay
-from eagleray.features import Extractor, FeaturesConfig
 from eagleray.metrics import Threshold, anomaly_map, p_value, threshold
-from eagleray.routing import novelty_limits
-from eagleray.storage import Manifest, ModelStore
 
 _BLUR = 4.0
 """Gaussian blur of heat maps in pixels of the resized picture, as in PatchCore; it grows with the picture."""
-_ROUTES_SHOWN = 3
+ROUTES_SHOWN = 3
 
 Verdict = Literal["good", "anomalous", "unknown"]
 
@@ -94,11 +88,26 @@ class Finding:
         return "anomalous" if self.anomalous else "good"
 
 
-class Judge:
-    """One version of a model without its bank rows; immutable, so that a verdict is of one version altogether.
+@dataclass(frozen=True, slots=True)
+class KnownClass:
+    """A class that a model knows, and what it rests on."""
+
+    experts: tuple[int, ...]
+    """Numbers of the experts that can be asked of it."""
+    rows: int
+    """Bank rows."""
+    num_images: int
+    """Good images learned."""
+    good_N: Floats = field(repr=False)
+    """Scores of held-out good images, where threshold and p-values come from."""
+
+
+class Judge(abc.ABC):
+    """One version of a model without what its experts learned; immutable, so that a verdict is of one version.
 
     Args:
-        model: which banks, and which class a picture is of.
+        version: number in the store.
+        classes: what the model knows, by name.
         image_size: pixels of the square that pictures are resized to.
         scoring: how a picture's score follows from its patches.
         false_alarm_rate: share of good pictures that may be flagged, in (0, 1); each finding's threshold tells what is
@@ -108,66 +117,36 @@ class Judge:
         ConfigError: the rate is not in (0, 1).
     """
 
-    def __init__(self, model: Model, *, image_size: int, scoring: ScoringConfig, false_alarm_rate: float) -> None:
-        self.model, self.image_size, self.false_alarm_rate = model, image_size, false_alarm_rate
+    def __init__(
+        self,
+        version: int,
+        classes: Mapping[str, KnownClass],
+        *,
+        image_size: int,
+        scoring: ScoringConfig,
+        false_alarm_rate: float,
+    ) -> None:
+        self.version, self.classes = version, dict(sorted(classes.items()))
+        self.image_size, self.false_alarm_rate = image_size, false_alarm_rate
         self._scoring = scoring
-        self._router = model.router()
-        self._good_N = {name: stored.bank.calibration_N for name, stored in model.banks.items()}
-        self.thresholds = {name: threshold(scores_N, false_alarm_rate) for name, scores_N in self._good_N.items()}
-        self._reach = novelty_limits(
-            {name: stored.bank.routing_distances_N for name, stored in model.banks.items()},
-            {name: stored.bank.centroid_D for name, stored in model.banks.items()},
-        )
-
-    @classmethod
-    def open(
-        cls, store: ModelStore, manifest: Manifest, *, false_alarm_rate: float, previous: "Judge | None" = None
-    ) -> "Judge":
-        """Load a version from the store; every blob's hash is checked, but those that `previous` knows.
-
-        Raises:
-            StoreError: the model cannot be read, knows no class, or is of a kind that has no banks.
-            ConfigError: the false-alarm rate is not in (0, 1).
-        """
-        if not manifest.classes:
-            raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another version")
-        if manifest.kind != MODEL_KIND:
-            raise StoreError(store.uri, f"holds a model of kind {manifest.kind!r}, not {MODEL_KIND!r}; use its own job")
-        _check_complete(store, manifest)
-        known = {stored.digest: stored for stored in previous.model.banks.values()} if previous else {}
-        return cls(
-            Model.load(store, manifest, known),
-            image_size=from_json(FeaturesConfig, _without_hash(manifest)).image_size,
-            scoring=from_json(ScoringConfig, manifest.config["scoring"]),
-            false_alarm_rate=false_alarm_rate,
-        )
-
-    @property
-    def version(self) -> int:
-        """Number of the version in the store."""
-        return self.model.version
+        self.thresholds = {name: threshold(known.good_N, false_alarm_rate) for name, known in self.classes.items()}
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Classes that the model knows, sorted by name."""
-        return tuple(sorted(self.model.banks))
+        return tuple(self.classes)
 
-    def plan(self, mean_D: Floats, category: str | None = None) -> Plan:
+    @abc.abstractmethod
+    def plan(self, patches_HWD: Floats, category: str | None = None) -> Plan:
         """Find the class of a picture and the experts to ask.
 
         Args:
-            mean_D: the picture's mean patch embedding.
+            patches_HWD: the picture's patch embeddings.
             category: the class it shows, where that is known; else the picture itself decides.
 
         Raises:
             UnknownClass: the model does not know the category.
         """
-        if category is not None:
-            self.check_category(category)
-            return Plan(category, self._asks(category), ())
-        nearest = self._router.nearest(mean_D, _ROUTES_SHOWN)
-        routing = tuple(Route(name, self.model.experts[name], distance) for name, distance in nearest)
-        return Plan(routing[0].category, self._asks(routing[0].category), routing)
 
     def finding(self, plan: Plan, grids: Sequence[Floats]) -> Finding:
         """Judge a picture by the patch scores (H, W) that each ask of its plan came back with, in order.
@@ -176,7 +155,7 @@ class Judge:
         """
         weighted = [np.float32(ask.weight) * grid_HW for ask, grid_HW in zip(plan.asks, grids, strict=True)]
         patch_scores_HW: Floats = weighted[0] if len(weighted) == 1 else np.sum(weighted, axis=0)
-        limit, good_N = self.thresholds[plan.category], self._good_N[plan.category]
+        limit, good_N = self.thresholds[plan.category], self.classes[plan.category].good_N
         score = image_score(patch_scores_HW, self._scoring)
         novelty = self._novelty(plan)
         return Finding(
@@ -185,7 +164,7 @@ class Judge:
             anomalous=score > limit.value if novelty is None or novelty <= 1 else None,
             threshold=limit,
             category=plan.category,
-            expert=self.model.experts[plan.category],
+            expert=plan.asks[0].expert,
             routing=plan.routing,
             patch_scores_HW=patch_scores_HW,
             patch_limit=float(good_N.max()),
@@ -200,38 +179,9 @@ class Judge:
 
     def check_category(self, category: str) -> None:
         """Raise UnknownClass unless the model knows a class of this name."""
-        if category not in self.model.banks:
+        if category not in self.classes:
             raise UnknownClass(category, self.categories, f"version {self.version} of the model")
 
+    @abc.abstractmethod
     def _novelty(self, plan: Plan) -> float | None:
-        reach = self._reach[plan.category]
-        return plan.routing[0].distance / reach if plan.routing and math.isfinite(reach) else None
-
-    def _asks(self, category: str) -> tuple[Ask, ...]:
-        return (Ask(self.model.experts[category], self.model.scored_against(category), 1.0),)
-
-
-def stored_extractor(store: ModelStore, manifest: Manifest) -> Extractor:
-    """The feature extractor that a model version was learned with and carries.
-
-    Raises:
-        StoreCorrupt: the version does not name it, or its blob is gone or altered.
-    """
-    _check_complete(store, manifest)
-    model = store.get_blob(manifest.blobs["extractor"]).to_pybytes()
-    config = from_json(FeaturesConfig, _without_hash(manifest))
-    return Extractor(config=config, weights_sha256=manifest.features["weights_sha256"], onnx=model)
-
-
-def _without_hash(manifest: Manifest) -> dict[str, object]:
-    return {name: value for name, value in manifest.features.items() if name != "weights_sha256"}
-
-
-def _check_complete(store: ModelStore, manifest: Manifest) -> None:
-    """Raise StoreCorrupt unless a version has all that scoring reads: a manifest may have been edited by hand."""
-    parts = {"features": (manifest.features, "weights_sha256"), "blobs": (manifest.blobs, "extractor")}
-    parts |= {f"config.{name}": (manifest.config, name) for name in ("mecad", "scoring")}
-    for part, (values, name) in parts.items():
-        if name not in values:
-            problem = f"the manifest of version {manifest.version} lacks {name!r} in {part.partition('.')[0]}"
-            raise StoreCorrupt(store.uri, f"{problem}; restore it from a backup, or give another --version")
+        """See `Finding.novelty`."""

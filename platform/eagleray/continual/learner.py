@@ -248,10 +248,14 @@ def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[st
 
 def check_settings(store: ModelStore, config: LearnerConfig, *, features: Mapping[str, Any], seed: int) -> None:
     """Raise ConfigError if the store holds a model that was learned with other settings; writes nothing."""
+    check_same_settings(store, Manifest(kind=MODEL_KIND, features=dict(features), config=to_json(config), seed=seed))
+
+
+def check_same_settings(store: ModelStore, ours: Manifest) -> None:
+    """Raise ConfigError if the store holds a model of another kind or other settings than `ours`; writes nothing."""
     found = store.current()
     if found is None:
         return
-    ours = Manifest(kind=MODEL_KIND, features=dict(features), config=to_json(config), seed=seed)
     where = store.uri
     for part in ("kind", "features", "config", "seed"):
         theirs, wanted = getattr(found, part), getattr(ours, part)

@@ -108,6 +108,16 @@ class ExpertPool(Protocol):
         """Call a function of the module level on each item, in parallel where the pool can; results in order."""
         ...
 
+    def map_patches(
+        self, function: Callable[..., Result], work: Sequence[tuple[Any, PatchSet]], advance: Advance = no_progress
+    ) -> list[Result]:
+        """Call a function of the module level as function(item, *shards) where the patches are; results in order."""
+        ...
+
+    def rest(self) -> None:
+        """Give up what only embedding and scoring need until they are next asked for; patches stay where they are."""
+        ...
+
     def peak_rss_mb(self) -> dict[str, float]:
         """Largest resident memory of each kind of worker so far, in MB."""
         ...
@@ -175,6 +185,19 @@ class LocalPool:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Call a function on each item."""
         return [function(item) for item in items]
+
+    def map_patches(
+        self, function: Callable[..., Result], work: Sequence[tuple[Any, PatchSet]], advance: Advance = no_progress
+    ) -> list[Result]:
+        """Call a function on each item and its patches."""
+        results = []
+        for item, patches in work:
+            results.append(function(item, *patches.filled))
+            advance(1)
+        return results
+
+    def rest(self) -> None:
+        """Nothing to give up."""
 
     def peak_rss_mb(self) -> dict[str, float]:
         """No workers, so nothing beside this process."""

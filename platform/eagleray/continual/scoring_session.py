@@ -8,7 +8,8 @@ from threadpoolctl import ThreadpoolController
 
 from eagleray.arrays import Pixels
 from eagleray.continual.expert_cache import ExpertCache
-from eagleray.continual.judge import Finding, Judge, stored_extractor
+from eagleray.continual.judge import Finding, Judge
+from eagleray.continual.open_judge import open_judge, stored_extractor
 from eagleray.errors import StoreMissing
 from eagleray.features import Embedder, resize
 from eagleray.storage import ModelStore
@@ -34,13 +35,13 @@ class ScoringSession:
 
         Raises:
             StoreMissing: there is no such version, or no class in it.
-            StoreError: the model cannot be read, or is of a kind that has no banks.
+            StoreError: the model cannot be read, or is of a kind that this eagleray does not know.
             ConfigError: the false-alarm rate is not in (0, 1).
         """
         manifest = store.current() if version is None else store.read(version)
         if manifest is None:
             raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another version")
-        judge = Judge.open(store, manifest, false_alarm_rate=false_alarm_rate)
+        judge = open_judge(store, manifest, false_alarm_rate=false_alarm_rate)
         return cls(judge, stored_extractor(store, manifest).open(device=device), ExpertCache(store))
 
     def score(self, picture_YX3: Pixels, *, category: str | None = None) -> Finding:
@@ -57,7 +58,7 @@ class ScoringSession:
         if category is not None:
             self.judge.check_category(category)
         patches_HWD = self._embedder.embed(resize(picture_YX3, self.judge.image_size))
-        plan = self.judge.plan(patches_HWD.mean(axis=(0, 1)), category)
+        plan = self.judge.plan(patches_HWD, category)
         with self._blas.limit(limits=1):  # its sums depend on its threads, and scores must not
             grids = [self._experts.patch_scores(ask.digests, patches_HWD) for ask in plan.asks]
         return self.judge.finding(plan, grids)

@@ -6,7 +6,8 @@ import logging
 import numpy as np
 import pytest
 
-from eagleray.continual import Ask, ExpertCache, Judge, ScoringSession
+from eagleray.continual import Ask, ExpertCache, ScoringSession
+from eagleray.continual.bank_judge import BankJudge
 from eagleray.errors import StoreError, StoreMissing
 from eagleray.experts import ScoringConfig, image_score
 from eagleray.features import decode_image
@@ -285,7 +286,7 @@ def test_two_weighted_asks_are_both_asked_and_added_by_their_weights(tiny_model,
             for name, weight in (("dots", 0.25), ("stripes", 0.75))
         )
 
-    monkeypatch.setattr(Judge, "_asks", asks)
+    monkeypatch.setattr(BankJudge, "_asks", asks)
     site = Site(tiny_model.store)
     data = pictures["dots/test/spot/1.png"]
     (item,) = site.post(data).json()["items"]
@@ -299,15 +300,15 @@ def test_two_weighted_asks_are_both_asked_and_added_by_their_weights(tiny_model,
 
 
 def test_the_asks_of_a_plan_are_out_at_the_same_time(tiny_model, dots, monkeypatch):
-    plan = Judge.plan
+    plan = BankJudge.plan
 
-    def doubled(self, mean_D, category=None):
-        found = plan(self, mean_D, category)
+    def doubled(self, patches_HWD, category=None):
+        found = plan(self, patches_HWD, category)
         return dataclasses.replace(found, asks=tuple(dataclasses.replace(ask, weight=0.5) for ask in found.asks * 2))
 
     site = Site(tiny_model.store)
     (alone,) = site.post(dots).json()["items"]
-    monkeypatch.setattr(Judge, "plan", doubled)
+    monkeypatch.setattr(BankJudge, "plan", doubled)
     ask = site.experts.ask
 
     async def scenario():
