@@ -21,15 +21,24 @@ DOTS_PER_INCH = 160
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of `width` by `height` inches with one pair of quiet axes."""
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(FAINT)
-    axes.tick_params(length=0, labelsize=FONT_PT, labelcolor=INK, pad=5)
-    axes.set_axisbelow(True)
+    figure, (axes,) = panels(width, height)
     return figure, axes
+
+
+def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` by `height` inches with rows * columns pairs of quiet axes, row by row."""
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+    if columns > 1 and (engine := figure.get_layout_engine()) is not None:
+        engine.set(wspace=0.06)  # type: ignore[call-arg]
+    places = [figure.add_subplot(rows, columns, number + 1) for number in range(rows * columns)]
+    for axes in places:
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(FAINT)
+        axes.tick_params(length=0, labelsize=FONT_PT, labelcolor=INK, pad=5)
+        axes.set_axisbelow(True)
+    return figure, places
 
 
 def bare(axes: Axes) -> None:
@@ -53,6 +62,11 @@ def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
 def beside(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     """Like `write`, with x as a fraction of the axes' width: 1.02 is just right of them."""
     write(axes, x, y, text, transform=axes.get_yaxis_transform(), **style)
+
+
+def heading(axes: Axes, text: str) -> None:
+    """Write `text` above the axes, as it stands."""
+    axes.set_title(text, loc="left", fontsize=FONT_PT + 1.5, color=INK, weight="bold", pad=8, parse_math=False)
 
 
 def name_ticks(axes: Axes, which: str, positions: Sequence[float], names: Sequence[str], **style: Any) -> None:

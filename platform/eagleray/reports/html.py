@@ -17,22 +17,27 @@ import pyarrow as pa
 from markupsafe import Markup
 from PIL import Image
 
+from eagleray.reports import mixture_wording
 from eagleray.reports.files import write_whole
+from eagleray.reports.grids import grids
+from eagleray.reports.mixture_wording import verdict
 from eagleray.reports.plots import draw_pictures, write_plots
 from eagleray.reports.results import SCORES_FILE, read_results, read_scores
 from eagleray.reports.wording import (
     cell,
     class_names,
+    columns_of,
     control_words,
     controls_in_order,
     count,
     duration,
     figure,
     footnotes,
+    is_mixture,
     listed,
+    noun,
     percent,
     signed,
-    verdict,
     why_missing,
 )
 
@@ -41,6 +46,7 @@ PICTURE_PX = 480
 """Longest side of an embedded example; larger ones would only make the file heavy."""
 COLUMNS = {
     "expert": "expert",
+    "experts": "experts",
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
     "aupro": "AUPRO",
@@ -51,6 +57,14 @@ COLUMNS = {
     "false_alarms": "false alarms",
     "missed": "missed",
 }
+MIXTURE_SECTIONS = (
+    ("subclasses", "Subclasses", ("routing_space",), ("subclasses",)),
+    ("ablation", "Ablation", ("ablation",), ("ablation",)),
+    ("baselines", "Other methods", (), ("baselines",)),
+    ("routing", "Routing", ("top_k",), ("top_k", "losses")),
+    ("evidence", "Choice of method", (), ("evidence",)),
+)
+"""Anchor, title, plots and tables of each section that adapted_moe adds, in order."""
 KINDS = {
     "missed": ("Missed defects", "Defective images that were not flagged.", "not flagged", True),
     "false_alarm": ("False alarms", "Good images that were flagged.", "flagged", True),
@@ -80,8 +94,17 @@ def write_report(out: str | Path) -> Path:
 def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> str:
     """The report as text; writes the plots to `out`, and reads the example pictures under it."""
     script = importlib.resources.files(__package__).joinpath("template/report.js").read_text(encoding="utf-8")
-    names = {"stream": "The stream", "controls": "Controls", "examples": "Test images"}
+    plots, tables = _plots(out, results, scores), grids(results)
+    first = "Categories" if is_mixture(results) else "Classes"
+    names = {"stream": "The stream", "controls": "Controls"}
     shown = [(key, name) for key, name in names.items() if results[key]]
+    parts = [
+        (key, name, [plot for plot in pictures if plot in plots], [tables[table] for table in rows if table in tables])
+        for key, name, pictures, rows in MIXTURE_SECTIONS
+    ]
+    parts = [one for one in parts if one[2] or one[3]]
+    shown += [(key, name) for key, name, _, _ in parts]
+    shown += [("examples", "Test images")] if results["examples"] else []
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -89,14 +112,17 @@ def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> st
             r=results,
             title=_title(results),
             verdict=verdict(results),
-            sections=[("classes", "Classes"), *shown, ("run", "About this run")],
+            sections=[("classes", first), *shown, ("run", "About this run")],
+            parts=parts,
+            noun=noun(results),
             tiles=_tiles(results),
-            columns=COLUMNS.items(),
+            columns=columns_of(results, COLUMNS).items(),
             class_rows=_class_rows(results),
+            means_of=mixture_wording.means_of(results),
             mean_cells=_mean_cells(results),
             notes=footnotes(results),
             removed=listed([name for name in results["order"] if name not in results["classes"]], 20),
-            plots=_plots(out, results, scores),
+            plots=plots,
             controls=_controls(results),
             examples=list(_examples(out, results)),
             skipped=[(step["class"], image) for step in results["stream"] for image in step["skipped"]],
@@ -145,6 +171,8 @@ def _run_facts(results: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _title(results: Mapping[str, Any]) -> str:
+    if is_mixture(results):
+        return mixture_wording.title(results)
     learned = count(len(results["order"]), "class", "classes")
     last = results["stream"][-1]["classes_per_expert"] if results["stream"] else {}
     experts = sum(1 for names in last.values() if names)
@@ -172,6 +200,9 @@ def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
         return f"{of}; lowest {worst}, {cell(key, classes[worst][key])}"
 
     rows = sum(values["rows"] for values in classes.values())
+    time = tile("Time", duration(results["seconds"]["total"]), f"at most {results['peak_rss_mb']:,.0f} MB in a process")
+    if is_mixture(results):
+        return [*(tile(*words) for words in mixture_wording.tiles(results, measured)), time]
     return [
         tile("Image AUROC", figure(mean["image_auroc"]), measured("image_auroc")),
         tile("Pixel AUROC", figure(mean["pixel_auroc"]), measured("pixel_auroc")),
@@ -180,25 +211,26 @@ def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
         tile("Routing", percent(results["routing_accuracy"]), "test images at the right expert"),
         tile("Step average", figure(results["step_average"]), "mean image AUROC over all steps"),
         tile("Bank rows", f"{rows:,}", f"{rows / max(len(classes), 1):,.0f} a class"),
-        tile("Time", duration(results["seconds"]["total"]), f"at most {results['peak_rss_mb']:,.0f} MB in a process"),
+        time,
     ]
 
 
 def _class_rows(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    columns = columns_of(results, COLUMNS)
     for name in class_names(results):
         values = results["classes"][name]
-        texts = {key: cell(key, values[key]) for key in COLUMNS}
+        texts = {key: cell(key, values[key]) for key in columns}
         for key, total in (("false_alarms", "num_test_good"), ("missed", "num_test_defective")):
             if values[key] is not None:
                 texts[key] = f"{values[key]:,} of {values[total]:,}" if values[total] else "-"
-        cells = [{"sort": "" if values[key] is None else values[key], "text": texts[key]} for key in COLUMNS]
+        cells = [{"sort": "" if values[key] is None else values[key], "text": texts[key]} for key in columns]
         yield {"name": name, "cells": cells}
 
 
 def _mean_cells(results: Mapping[str, Any]) -> list[str]:
     known = {**results["mean"], "routing_accuracy": results["routing_accuracy"]}
-    cells = {key: cell(key, known[key]) if key in known else "" for key in COLUMNS}
-    for key in ("rows", "false_alarms", "missed"):
+    cells = {key: cell(key, known[key]) if key in known else "" for key in columns_of(results, COLUMNS)}
+    for key in cells.keys() & {"experts", "rows", "false_alarms", "missed"}:
         cells[key] = f"Σ {sum(values[key] or 0 for values in results['classes'].values()):,}"
     return list(cells.values())
 
@@ -224,7 +256,7 @@ def _examples(out: Path, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             threshold = results["classes"].get(example["class"], {}).get("threshold")
             cards.append(
                 {
-                    "class_name": example["class"],
+                    "class_name": " / ".join(filter(None, (example["class"], example.get("subclass")))),
                     "path": example["path"],
                     "truth": f"defective ({example['defect']})" if example["label"] else "good",
                     "said": said,

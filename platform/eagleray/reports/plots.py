@@ -9,9 +9,19 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from eagleray.errors import ResultsError
-from eagleray.reports import plot_scores, plot_stream
+from eagleray.reports import plot_mixture, plot_routing, plot_scores, plot_stream
 from eagleray.reports.files import CURE
-from eagleray.reports.wording import CONTROLS, class_names, controls_in_order, count, figure, listed, signed
+from eagleray.reports.mixture_wording import categories, part, switches, variant_name
+from eagleray.reports.wording import (
+    CONTROLS,
+    class_names,
+    controls_in_order,
+    count,
+    figure,
+    is_mixture,
+    listed,
+    signed,
+)
 
 PLOTS_FOLDER = "plots"
 
@@ -36,6 +46,8 @@ def draw_pictures(results: Mapping[str, Any], scores: pa.Table | None) -> list[P
     for name, (title, draw, caption, alt) in _PICTURES.items():
         drawn = draw(results, scores)
         if drawn is not None:
+            if name == "scores" and is_mixture(results):
+                caption = SCORES_OF_CATEGORIES
             pictures.append(Picture(name=name, title=title, caption=caption, alt=alt(results), figure=drawn))
     return pictures
 
@@ -100,6 +112,41 @@ def _alt_controls(results: Mapping[str, Any]) -> str:
     return f"Mean image AUROC of each control: {listed(means, 12)}."
 
 
+def _alt_ablation(results: Mapping[str, Any]) -> str:
+    rows = [row for row in part(results, "ablation") if not any(switches(row)) or all(switches(row))]
+    told = [f"{row['category']}, {variant_name(switches(row))}: {figure(row['image_auroc']['mean'])}" for row in rows]
+    return f"Dots of image and pixel AUROC per combination of parts. Image AUROC: {listed(told, 12)}."
+
+
+def _alt_top_k(results: Mapping[str, Any]) -> str:
+    rows = part(results, "top_k")
+    told = []
+    for name in categories(rows):
+        mine = {row["k"]: row["image_auroc"]["mean"] for row in rows if row["category"] == name}
+        known = {k: value for k, value in mine.items() if value is not None}
+        if known:
+            best = max(known, key=known.__getitem__)
+            told.append(f"{name} is highest at k = {best} ({figure(known[best])})")
+    return f"Lines of image and pixel AUROC over the number of experts. Image AUROC: {listed(told, 12)}."
+
+
+def _alt_routing(results: Mapping[str, Any]) -> str:
+    told = []
+    for space in part(results, "routing_space"):
+        seen = dict(zip(space["subclasses"], space["seen"], strict=True)).values()
+        told.append(f"{space['category']}, {sum(seen)} seen and {len(seen) - sum(seen)} unseen subclasses")
+    return f"Scatter of routing embeddings: {'; '.join(told)}."
+
+
+_SHOWN = (
+    f"Scores beyond {plot_scores.LOWEST:g} and {plot_scores.HIGHEST:g} thresholds are drawn at the edge; of more than "
+    f"{plot_scores.MOST_CLASSES} classes, those with the lowest AUROC are shown."
+)
+_STRONG = (
+    "Each dot is a test image; right of the line is flagged. The strong dots are mistakes: blue a false alarm, orange "
+    "a missed defect."
+)
+SCORES_OF_CATEGORIES = f"{_STRONG} {_SHOWN}"
 _Draw = Callable[[Mapping[str, Any], pa.Table | None], Figure | None]
 _PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]] = {
     "auroc_by_step": (
@@ -131,11 +178,8 @@ _PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]]
     "scores": (
         "Scores of good and defective images",
         _strips,
-        "Each dot is a test image; right of the line is flagged. The strong dots are mistakes: blue a false alarm, "
-        "orange a missed defect. An image sent to another class's expert is judged by that class's threshold, so its "
-        f"mistake may lie on the other side. Scores beyond {plot_scores.LOWEST:g} and {plot_scores.HIGHEST:g} "
-        f"thresholds are drawn at the edge; of more than {plot_scores.MOST_CLASSES} classes, those with the lowest "
-        "AUROC are shown.",
+        f"{_STRONG} An image sent to another class's expert is judged by that class's threshold, so its mistake may "
+        f"lie on the other side. {_SHOWN}",
         _alt_scores,
     ),
     "controls": (
@@ -143,6 +187,26 @@ _PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]]
         lambda results, _: plot_scores.controls_compared(results),
         "The same test images, scored in other ways.",
         _alt_controls,
+    ),
+    "routing_space": (
+        "Where the routing network sees the subclasses",
+        lambda results, _: plot_routing.routing_space(results),
+        "Each mark is a good image, by the two directions in which its routing embeddings differ most; neighbours are "
+        f"routed alike. Of more than {plot_routing.MOST_PANELS} categories, the first are shown.",
+        _alt_routing,
+    ),
+    "ablation": (
+        "What each part of the method changes",
+        lambda results, _: plot_mixture.ablation_dots(results),
+        "Large dots are means, small dots what they are means of, bars one standard deviation to either side. Other "
+        "methods on the same test images, where measured, stand below the strong line.",
+        _alt_ablation,
+    ),
+    "top_k": (
+        "How many experts should judge an image",
+        lambda results, _: plot_mixture.top_k_curves(results),
+        "The experts are weighed by the routing network. The band is one standard deviation to either side.",
+        _alt_top_k,
     ),
 }
 """File name -> title, how to draw, caption, alternative text; in the order of the report."""

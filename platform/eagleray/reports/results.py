@@ -20,6 +20,8 @@ from eagleray.errors import ResultsError
 from eagleray.reports.files import write_whole
 
 SCHEMA_VERSION = "eagleray.results/1"
+MIXTURE_JOB = "adapted_moe"
+"""The job whose results hold categories, subclasses and an ablation instead of a stream."""
 RESULTS_FILE = "results.json"
 SCORES_FILE = "scores.parquet"
 SCORES_SCHEMA = pa.schema(
@@ -34,9 +36,13 @@ SCORES_SCHEMA = pa.schema(
         ("expert", pa.int64()),
         ("routed_expert", pa.int64()),
         ("routed_class", pa.string()),
+        ("subclass", pa.string()),
     ]
 )
-"""Columns of ``scores.parquet``: one row per test image, scored as a user would score it."""
+"""Columns of ``scores.parquet``: one row per test image, scored as a user would score it.
+
+"subclass" came later: it is null where the data have no subclasses, and in files without the column.
+"""
 
 
 def read_results(out: str | Path) -> dict[str, Any]:
@@ -75,6 +81,8 @@ def validate(results: Any, where: str = RESULTS_FILE) -> None:
     if worst is not None:
         raise ResultsError(where, f"field {worst.json_path}: {_one_line(worst.message)}")
     _check_matrix(results, where)
+    if results["job"] == MIXTURE_JOB:
+        _check_spaces(results, where)
 
 
 def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:
@@ -94,7 +102,7 @@ def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:
 
 
 def read_scores(out: str | Path) -> pa.Table:
-    """Read ``<out>/scores.parquet`` with exactly the columns of `SCORES_SCHEMA`.
+    """Read ``<out>/scores.parquet`` with exactly the columns of `SCORES_SCHEMA`; no subclass is null.
 
     Raises:
         ResultsError: the file is missing, is not Parquet, or lacks a column.
@@ -122,6 +130,8 @@ def write_scores(out: str | Path, table: pa.Table) -> Path:
 
 
 def _conform(table: pa.Table, where: str) -> pa.Table:
+    if "subclass" not in table.column_names:
+        table = table.append_column("subclass", pa.nulls(len(table), pa.string()))
     missing = [name for name in SCORES_SCHEMA.names if name not in table.column_names]
     if missing:
         raise ResultsError(where, f"column {missing[0]} is missing; it needs {', '.join(SCORES_SCHEMA.names)}")
@@ -139,6 +149,15 @@ def _check_matrix(results: dict[str, Any], where: str) -> None:
     for number, row in enumerate(matrix):
         if len(row) != width:
             raise ResultsError(where, f"field $.matrix[{number}]: {len(row)} values for {width} classes in $.order")
+
+
+def _check_spaces(results: dict[str, Any], where: str) -> None:
+    """One subclass and one mark of having been seen for every point of a routing space."""
+    for number, space in enumerate(results["routing_space"]):
+        for key in ("subclasses", "seen"):
+            if len(space[key]) != len(space["points"]):
+                counts = f"{len(space[key])} values for {len(space['points'])} points"
+                raise ResultsError(where, f"field $.routing_space[{number}].{key}: {counts}")
 
 
 @cache

@@ -7,17 +7,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from eagleray.reports.grids import grids
+from eagleray.reports.mixture_wording import verdict
 from eagleray.reports.wording import (
     cell,
     class_names,
+    columns_of,
     control_words,
     controls_in_order,
     footnotes,
-    verdict,
+    noun,
 )
 
 COLUMNS = {
     "expert": "ex-\npert",
+    "experts": "ex-\nperts",
     "image_auroc": "image\nAUROC",
     "pixel_auroc": "pixel\nAUROC",
     "aupro": "AUPRO",
@@ -31,11 +35,11 @@ COLUMNS = {
 
 def summary_table(results: Mapping[str, Any]) -> Table:
     """The figures of every class and their mean; "-" where there is none, with the reasons below."""
-    table = _table("class")
-    for heading in COLUMNS.values():
+    table, columns = _table(noun(results)), columns_of(results, COLUMNS)
+    for heading in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name in class_names(results):
-        table.add_row(Text(name), *(cell(key, results["classes"][name][key]) for key in COLUMNS))
+        table.add_row(Text(name), *(cell(key, results["classes"][name][key]) for key in columns))
     table.add_section()
     table.add_row(Text("mean"), *_mean_cells(results), style="bold")
     notes = footnotes(results)
@@ -64,17 +68,18 @@ def controls_table(results: Mapping[str, Any]) -> Table:
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """The verdict, the class table and the controls as GitHub-flavoured Markdown."""
+    """The verdict, the class table, the controls and a mixture's tables as GitHub-flavoured Markdown."""
     lines = ["- " + _escaped(sentence) for sentence in verdict(results)]
     if results["data"]["generated"]:
         lines.insert(0, "**Generated demo data, not a benchmark.**\n")
-    headings = [heading.replace("-\n", "").replace("\n", " ") for heading in COLUMNS.values()]
+    columns = columns_of(results, COLUMNS)
+    headings = [heading.replace("-\n", "").replace("\n", " ") for heading in columns.values()]
     rows = [
-        [_escaped(name), *(cell(key, results["classes"][name][key]) for key in COLUMNS)]
+        [_escaped(name), *(cell(key, results["classes"][name][key]) for key in columns)]
         for name in class_names(results)
     ]
     rows.append(["**mean**", *_mean_cells(results)])
-    lines += ["", *_markdown_table(["class", *headings], rows, "left" + " right" * len(headings))]
+    lines += ["", *_markdown_table([noun(results), *headings], rows, "left" + " right" * len(headings))]
     notes = footnotes(results)
     lines += ["", *(f"- {_escaped(note)}" for note in notes)] if notes else []
     if results["controls"]:
@@ -86,6 +91,12 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             controls.append([_escaped(title), *figures, _escaped(meaning)])
         table = _markdown_table(["control", "image AUROC", "rows", "what it is"], controls, "left right right left")
         lines += ["", *table]
+    for grid in grids(results).values():
+        align = " ".join("left" if column in grid.words else "right" for column in range(len(grid.headings)))
+        cells = [[_escaped(" ".join(filter(None, cell))) for cell in row] for row in grid.rows]
+        lines += ["", f"**{grid.title}.** {_escaped(grid.caption)}", ""]
+        lines += _markdown_table([_escaped(heading) for heading in grid.headings], cells, align)
+        lines += ["", *(f"- {_escaped(note)}" for note in grid.notes)] if grid.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -103,11 +114,12 @@ def _table(first: str) -> Table:
 
 
 def _mean_cells(results: Mapping[str, Any]) -> list[str]:
-    """Cells of the mean row under `COLUMNS`; rows are summed, thresholds of different classes have no mean."""
+    """Cells of the mean row under `COLUMNS`; rows and experts are summed, thresholds have no mean."""
     known = {**results["mean"], "routing_accuracy": results["routing_accuracy"]}
     total = sum(values["rows"] for values in results["classes"].values())
-    fixed = {"expert": "", "rows": f"Σ {total:,}", "threshold": ""}
-    return [fixed[key] if key in fixed else cell(key, known[key]) for key in COLUMNS]
+    experts = sum(values.get("experts", 0) for values in results["classes"].values())
+    fixed = {"expert": "", "experts": f"Σ {experts:,}", "rows": f"Σ {total:,}", "threshold": ""}
+    return [fixed[key] if key in fixed else cell(key, known[key]) for key in columns_of(results, COLUMNS)]
 
 
 def _markdown_table(header: list[str], rows: list[list[str]], align: str) -> list[str]:

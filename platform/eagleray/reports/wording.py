@@ -1,7 +1,9 @@
 """How figures and findings are put into words, the same in the terminal, in Markdown and in HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from eagleray.reports.results import MIXTURE_JOB
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -12,6 +14,8 @@ FIGURES = {
     "threshold": "threshold",
 }
 """Figures a class can have or lack, and their names for a reader, in the order of the table."""
+
+NO_REASON = "no reason was recorded"
 
 CONTROLS = {
     "routed": ("Routed per image", "The figure to judge the run by."),
@@ -90,26 +94,57 @@ def controls_in_order(results: Mapping[str, Any]) -> list[str]:
     return [name for name in CONTROLS if name in measured] + [name for name in measured if name not in CONTROLS]
 
 
+def is_mixture(results: Mapping[str, Any]) -> bool:
+    """Whether these are results of adapted_moe: categories with subclasses, all learned at once."""
+    return bool(results["job"] == MIXTURE_JOB)
+
+
+def noun(results: Mapping[str, Any]) -> str:
+    """What a row of the class table is called."""
+    return "category" if is_mixture(results) else "class"
+
+
+def columns_of(results: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    """Those of `columns`, by field of a class, that mean something in the results' job."""
+    absent = {"experts"}
+    if is_mixture(results):
+        absent = {"expert", "forgetting"}
+        if not any(values["rows"] for values in results["classes"].values()):
+            absent.add("rows")
+    return {key: heading for key, heading in columns.items() if key not in absent}
+
+
 def footnotes(results: Mapping[str, Any]) -> list[str]:
     """Why figures are missing: one line per reason, with the figures and the classes it concerns."""
     classes = results["classes"]
-    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}  # reason -> figures, classes; dicts keep order
-    for name in class_names(results):
-        reasons = classes[name].get("reasons", {})
-        for key, title in FIGURES.items():
-            if classes[name][key] is None:
-                figures, names = found.setdefault(reasons.get(key, "no reason was recorded"), ({}, {}))
-                figures[title] = None
-                names[name] = None
+    shown = columns_of(results, FIGURES)
+    missing = [
+        (classes[name].get("reasons", {}).get(key, NO_REASON), title, name)
+        for name in class_names(results)
+        for key, title in shown.items()
+        if classes[name][key] is None
+    ]
     lines = []
-    for reason, (figures, names) in found.items():
-        whom = "all classes" if len(names) == len(classes) and len(names) > 1 else listed(list(names))
+    for reason, figures, names in by_reason(missing):
+        everyone = "all categories" if is_mixture(results) else "all classes"
+        whom = everyone if len(names) == len(classes) and len(names) > 1 else listed(names)
         lines.append(f"no {', '.join(figures)} for {whom}: {reason}")
     means = results["mean"].get("reasons", {})
     # Where no class has a figure, its own line has said why there is no mean.
-    told = {key for key in FIGURES if classes and all(values[key] is None for values in classes.values())}
+    told = {key for key in shown if classes and all(values[key] is None for values in classes.values())}
+    told |= FIGURES.keys() - shown.keys()
     lines += [f"no mean {FIGURES.get(key, key)}: {reason}" for key, reason in means.items() if key not in told]
     return lines
+
+
+def by_reason(missing: Iterable[tuple[str, str, str]]) -> list[tuple[str, list[str], list[str]]]:
+    """Group (reason, figure, whose) into one entry per reason, with its figures and whose they are, each once."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}  # dicts keep the order
+    for reason, title, name in missing:
+        figures, names = found.setdefault(reason, ({}, {}))
+        figures[title] = None
+        names[name] = None
+    return [(reason, list(figures), list(names)) for reason, (figures, names) in found.items()]
 
 
 def why_missing(results: Mapping[str, Any], name: str) -> str:
@@ -121,7 +156,7 @@ def why_missing(results: Mapping[str, Any], name: str) -> str:
 
 def verdict(results: Mapping[str, Any]) -> list[str]:
     """What the run showed, as plain sentences built from its figures; none is claimed that was not measured."""
-    sentences = [_detection(results), _experts(results), _memory(results), _alarms(results)]
+    sentences = [_detection(results), _experts(results), _memory(results), alarms(results)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -166,7 +201,8 @@ def _memory(results: Mapping[str, Any]) -> str:
     return f"Learning later classes cost the earlier ones {abs(mean):.3f} image AUROC on average{detail}."
 
 
-def _alarms(results: Mapping[str, Any]) -> str:
+def alarms(results: Mapping[str, Any]) -> str:
+    """How many defects the thresholds flag and how many false alarms they raise; "" where nothing was judged."""
     classes = results["classes"].values()
     judged = [c for c in classes if c["missed"] is not None and c["false_alarms"] is not None]
     defective, good = sum(c["num_test_defective"] for c in judged), sum(c["num_test_good"] for c in judged)
@@ -175,8 +211,8 @@ def _alarms(results: Mapping[str, Any]) -> str:
         found = defective - sum(c["missed"] for c in judged)
         parts.append(f"flag {found:,} of {count(defective, 'defective image')} ({percent(found / defective)})")
     if good:
-        alarms = sum(c["false_alarms"] for c in judged)
-        parts.append(f"raise {count(alarms, 'false alarm')} on {count(good, 'good image')} ({percent(alarms / good)})")
+        raised = sum(c["false_alarms"] for c in judged)
+        parts.append(f"raise {count(raised, 'false alarm')} on {count(good, 'good image')} ({percent(raised / good)})")
     return f"The thresholds, set from held-out good images alone, {' and '.join(parts)}." if parts else ""
 
 

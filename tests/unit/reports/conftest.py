@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from eagleray.reports import SCORES_SCHEMA, write_report, write_results, write_scores
+from tests.unit.reports.mixture_results import build_mixture
 
 ROWS = 400
 
@@ -224,5 +225,18 @@ def make_run(tmp_path):
 def whole_report(tmp_path_factory):
     """A folder with every file of an ordinary run and its report, for tests that only read."""
     out = write_run(tmp_path_factory.mktemp("whole"), build_results())
+    write_report(out)
+    return out
+
+
+@pytest.fixture
+def make_mixture():
+    return build_mixture
+
+
+@pytest.fixture(scope="session")
+def mixture_report(tmp_path_factory):
+    """A folder with every file of a run of adapted_moe and its report, for tests that only read."""
+    out = write_run(tmp_path_factory.mktemp("mixture"), build_mixture())
     write_report(out)
     return out
