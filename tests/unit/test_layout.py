@@ -26,7 +26,8 @@ def test_no_file_shadows_a_standard_library_module(folder):
     assert not names & sys.stdlib_module_names
 
 
-ALGORITHMS = ["banks", "continual", "data", "experts", "features", "metrics", "reports", "routing", "storage"]
+ALGORITHMS = ["adaptation", "adapted_moe", "banks", "continual", "data", "experts", "features", "metrics", "mixture"]
+ALGORITHMS += ["reports", "routing", "storage"]
 
 
 @pytest.mark.parametrize("package", ALGORITHMS)

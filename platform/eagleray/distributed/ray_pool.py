@@ -59,7 +59,10 @@ class RayPool:
 
     def __init__(self, extractor: Extractor, store: ModelStore, config: PoolConfig) -> None:
         self._store = store
-        self._workers = _start_embed_workers(extractor, store, config)
+        self._start = partial(_start_embed_workers, extractor, store, config)
+        self._running: list[Any] = self._start()
+        self._width = len(self._running)
+        self._peaks: dict[str, float] = {}
         self._experts: dict[int, Any] = {}
         self._bank_store = bank_store(store)
 
@@ -108,24 +111,56 @@ class RayPool:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Call a function of the module level on each item, as Ray tasks."""
+        return self._tasks(function, ((item,) for item in items), no_progress)
+
+    def map_patches(
+        self, function: Callable[..., Result], work: Sequence[tuple[Any, PatchSet]], advance: Advance = no_progress
+    ) -> list[Result]:
+        """Call a function of the module level as function(item, *shards), as Ray tasks where the patches are."""
+        return self._tasks(function, ((item, *patches.filled) for item, patches in work), advance)
+
+    def _tasks(
+        self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]], advance: Advance
+    ) -> list[Result]:
+        """A window of tasks, as wide as there are workers."""
         task = ray.remote(function).options(num_cpus=0)
-        window = _IN_FLIGHT // 2 * len(self._workers)
+        window = _IN_FLIGHT // 2 * self._width
         results: dict[int, Result] = {}
         pending: dict[Any, int] = {}
-        for number, item in enumerate(items):
+
+        def take(ref: Any) -> None:
+            results[pending.pop(ref)] = _result(ref)
+            advance(1)
+
+        for number, values in enumerate(arguments):
             if len(pending) >= window:
                 done, _ = ray.wait(list(pending), num_returns=1)
-                results[pending.pop(done[0])] = _result(done[0])
-            pending[task.remote(item)] = number
-        for ref, number in pending.items():
-            results[number] = _result(ref)
+                take(done[0])
+            pending[task.remote(*values)] = number
+        for ref in list(pending):
+            take(ref)
         return [results[number] for number in range(len(results))]
 
     def peak_rss_mb(self) -> dict[str, float]:
         """Largest resident memory of each kind of worker so far, in MB."""
-        embed = ray.get([worker.peak_rss_mb.remote() for worker in self._workers])
-        experts = ray.get([worker.peak_rss_mb.remote() for worker in self._experts.values()])
-        return {"embed_worker": max(embed), **({"expert_worker": max(experts)} if experts else {})}
+        for kind, workers in (("embed_worker", self._running), ("expert_worker", self._experts.values())):
+            peaks = ray.get([worker.peak_rss_mb.remote() for worker in workers])
+            if peaks:
+                self._peaks[kind] = max(self._peaks.get(kind, 0.0), *peaks)
+        return dict(self._peaks)
+
+    def rest(self) -> None:
+        """Stop the embed workers, which hold CPUs or GPUs; the next picture to embed starts them again."""
+        self.peak_rss_mb()
+        for worker in self._running:
+            ray.kill(worker)
+        self._running = []
+
+    @property
+    def _workers(self) -> list[Any]:
+        if not self._running:
+            self._running = self._start()
+        return self._running
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +169,7 @@ class RayPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the actors; the bank store stays, for readers of the model."""
-        for actor in (*self._workers, *self._experts.values()):
+        for actor in (*self._running, *self._experts.values()):
             ray.kill(actor)
 
     def _refs(self, digests: Sequence[str]) -> list[Any]:
