@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is done by the first word you type.
 #   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
 #   make test    install, then all tests                                            make bench   stage by stage timings
+#   make bench-shift DATA=DIR   products under tints and exposures that were never learned
 #   make serve   answer over HTTP with the model that make demo learned             make bench-serve   what serving costs
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL ?= runs/demo/model
 
-.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-serve
+.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-serve bench-shift
 
 install: $(INSTALLED)
 
@@ -50,3 +51,6 @@ bench: install
 
 bench-serve: install
 	$(BIN)/python -m benchmarks.serving
+
+bench-shift: install
+	$(BIN)/python -m benchmarks.shift --data $(DATA)

@@ -112,7 +112,6 @@ PRESETS = {
     "paper": MixtureJob(
         preset="paper",
         expert="discriminator",
-        routing=RoutingConfig(channels=0),
         scoring=ScoringConfig(top_share=0.0),
     ),
 }

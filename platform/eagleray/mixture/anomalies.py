@@ -1,7 +1,7 @@
 """Synthetic anomalies: what a design is chosen on, so that no test picture ever chooses anything.
 
 A region of a good picture is replaced by what does not belong there: another picture's surface, the picture's own from
-elsewhere and turned, or its own in another tone. Regions are blobs, spots and strokes, from a five-hundredth to a fifth
+elsewhere and turned, or its own in another tone. Regions are blobs, spots and strokes, from a five-hundredth to half
 of the picture: a method that only finds small defects must not win.
 """
 
@@ -13,7 +13,7 @@ from scipy import ndimage
 from eagleray.arrays import Bools, Floats, Pixels
 from eagleray.data.synthetic.noise import value_noise
 
-_SMALLEST, _LARGEST = 0.002, 0.2
+_SMALLEST, _LARGEST = 0.002, 0.5
 """Shares of the picture; drawn evenly on a logarithmic scale."""
 
 
