@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -66,7 +67,7 @@ class Shift:
     """Folder for pictures and results."""
     categories: tuple[str, ...] = ()
     """Categories; all by default."""
-    presets: tuple[str, ...] = ("paper", "best")
+    presets: tuple[Literal["paper", "best"], ...] = ("paper", "best")
     """Which to run."""
     repeats: int = 1
     """Seeds."""

@@ -151,7 +151,7 @@ class TrainingDiverged(EagleRayError):
         network, step, rate, kept = self.args
         return (
             f"the loss of {network} is not finite at step {step} with learning rate {rate:g}; lower the rate and run "
-            f"again with --resume (kept: {kept})"
+            f"again with --resume, or into another --out (kept: {kept})"
         )
 
 

@@ -17,6 +17,7 @@ ARGUMENTS = {
     errors.UnknownClass: ("crew", ("screw", "nut"), "/data"),
     errors.WeightsMissing: ("timm", "no network"),
     errors.ExpertsFull: ("screw", 2, 3),
+    errors.TrainingDiverged: ("the expert of cloth", 12, 1e-4, "nothing"),
     errors.StoreError: ("/model/CURRENT", "is odd; restore it"),
     errors.StoreMissing: ("/model", "no store here"),
     errors.StoreCorrupt: ("/model/blobs/aa", "does not match"),

@@ -46,7 +46,7 @@ class CategoryPatches:
     statistics: PatchStatistics
     """Of the training pictures."""
     digest: str
-    """Changes with the training pictures' content or their subclasses."""
+    """Changes with the training pictures' content, their subclasses, or what made patches of them."""
     test: PatchSet
     tests: tuple[TestImage, ...]
     """In the order of `test`."""
@@ -94,6 +94,7 @@ def embed_category(
     holdout_share: float,
     num_subclasses: int,
     seed: int,
+    features: str,
     advance: Advance,
 ) -> CategoryPatches:
     """Embed every picture of a category, once.
@@ -104,6 +105,7 @@ def embed_category(
         holdout_share: share of each subclass's training pictures that are held out, in (0, 1).
         num_subclasses: for k-means; 0 finds it, see `find_subclasses`.
         seed: of k-means and of the draw of held-out pictures.
+        features: changes with whatever makes patches of pictures.
         advance: called with the number of pictures done.
 
     Raises:
@@ -142,7 +144,7 @@ def embed_category(
         labels_N=labels_N,
         held_out=_held_out(digests, labels_N, holdout_share, seed),
         statistics=stats,
-        digest=hashlib.sha256(repr([digests, labels_N.tolist()]).encode()).hexdigest(),
+        digest=hashlib.sha256(repr([features, digests, labels_N.tolist()]).encode()).hexdigest(),
         test=test,
         tests=tuple(
             TestImage(sample, subclass.name, bool(subclass.train))
@@ -160,5 +162,5 @@ def _held_out(digests: Sequence[str], labels_N: Ints, share: float, seed: int) -
     for subclass in np.unique(labels_N):
         images = [int(image) for image in np.flatnonzero(labels_N == subclass)]
         ranked = sorted(images, key=lambda image: hashlib.sha256(f"{seed}:{digests[image]}".encode()).digest())
-        chosen += ranked[: max(1, round(share * len(images)))]
+        chosen += ranked[: min(max(1, round(share * len(images))), len(images) - 1)]
     return tuple(sorted(chosen))

@@ -118,7 +118,11 @@ def _fold(
         data.without(left),
         name=name,
         test=test,
-        tests=tuple(TestImage(sample, data.subclasses[left], seen=False) for sample in samples),
+        tests=tuple(
+            TestImage(sample, data.subclasses[left], seen=False)
+            for sample in samples
+            if sample.path in frozenset(test.paths)
+        ),
     )
 
 

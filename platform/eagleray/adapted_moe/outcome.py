@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagleray.adapted_moe.dataset import CategoryPatches
-from eagleray.adapted_moe.evaluation import FIGURES, NO_TESTS, headline, image_scores
+from eagleray.adapted_moe.evaluation import FIGURES, headline, image_scores
 from eagleray.adapted_moe.evidence import Evidence
 from eagleray.adapted_moe.study import Study, routing_accuracy
 from eagleray.adapted_moe.workshop import Built, Workshop
@@ -129,7 +129,8 @@ class _Judged:
         reasons = {name: reason for name, (_, reason) in found.items() if reason}
         reasons["forgetting"] = "nothing was learned after it"
         if self._routing_accuracy is None:
-            reasons["routing_accuracy"] = NO_TESTS if self._built.design.moe else "one expert: nothing to route"
+            unlabelled = "no test images whose subclass an expert is named after"
+            reasons["routing_accuracy"] = unlabelled if self._built.design.moe else "one expert: nothing to route"
         shown = self.shown
         good = [verdict for verdict in shown if not verdict.sample.label]
         defective = [verdict for verdict in shown if verdict.sample.label]
@@ -169,7 +170,6 @@ class _Judged:
 
     def score_rows(self) -> list[dict[str, Any]]:
         """One row per test picture, in the columns of ``scores.parquet``."""
-        members = len(self._built.design.adaptions)
         return [
             {
                 "class": self.data.name,
@@ -181,11 +181,15 @@ class _Judged:
                 "p_value": float(self._p_N[number]),
                 "flagged": bool(self._flagged_N[number]),
                 "expert": self._entry.expert,
-                "routed_expert": self._entry.expert + int(self._first_N[number]) * members,
+                "routed_expert": self._first_expert(number),
                 "routed_class": self._mixture.head.subclasses[self._first_N[number]],
             }
             for number, test in enumerate(self.data.tests)
         ]
+
+    def _first_expert(self, number: int) -> int:
+        """The first expert that is asked of a picture."""
+        return self._entry.expert + int(self._first_N[number]) * len(self._built.design.adaptions)
 
     def _first_experts(self, subclass: str) -> dict[str, float]:
         """Where a subclass's test pictures are routed first: shares by the name of the expert's subclass."""
@@ -201,7 +205,7 @@ class _Judged:
             p_value=float(self._p_N[number]),
             flagged=bool(self._flagged_N[number]),
             routed_class=self._mixture.head.subclasses[self._first_N[number]],
-            routed_expert=self._entry.expert,
+            routed_expert=self._first_expert(number),
             patch_scores_HW=self._grids_NHW[number],
             patch_limit=float(self._mixture.calibration_N.max()),
         )

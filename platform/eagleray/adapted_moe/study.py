@@ -1,5 +1,6 @@
 """What is told beside the model: the paper's ablation, its choice of loss, its top-k curve, and the baselines."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class StudyConfig:
 
     adaption: AdaptionKind
     """What +TTA adapts."""
+    adapt_training: bool = True
+    """Whether it adapts the pictures that experts learn from, too."""
     top_k: int
     seeds: tuple[int, ...]
     ablation: bool
@@ -105,7 +108,8 @@ class Study:
 
     def _full(self, row: tuple[bool, bool, bool]) -> Design:
         moe, tta, norm = row
-        return paper_design(moe=moe, tta=tta, norm=norm, adaption=self._config.adaption)
+        design = paper_design(moe=moe, tta=tta, norm=norm, adaption=self._config.adaption)
+        return dataclasses.replace(design, adapt_training=self._config.adapt_training)
 
     def _can(self, data: CategoryPatches, design: Design) -> bool:
         """A mixture needs something to choose from."""

@@ -32,7 +32,7 @@ class RouterTask:
 
 
 class Trainer(Protocol):
-    """Trains networks; what is trained once is not trained again."""
+    """Trains networks."""
 
     def train_routers(self, tasks: Sequence[RouterTask]) -> list[RoutingNetwork]:
         """Routing networks, in order."""
@@ -47,7 +47,7 @@ class LocalTrainer:
     """Trains in this process, one network after the other.
 
     Args:
-        folder: for weights and checkpoints; what is finished there is not trained again.
+        folder: for experts' weights and checkpoints; those that are finished there are not trained again.
         device: where networks are trained.
     """
 

@@ -51,6 +51,8 @@ def _open_mixtures(store: ModelStore, manifest: Manifest, previous: Judge | None
         mixture = mixtures.get(entry.blob)
         if mixture is None:
             mixture = Mixture.from_bytes(store.get_blob(entry.blob).to_pybytes(), store.blob_path(entry.blob))
+            for digest in (digest for row in mixture.head.experts for digest in row):
+                store.get_blob(digest)  # experts read them when they are first asked; a damaged one shows now
         found[name] = StoredMixture(entry.blob, mixture, entry.expert)
     return MixtureJudge(manifest.version, found, **settings)
 

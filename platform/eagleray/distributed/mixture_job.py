@@ -30,7 +30,7 @@ from eagleray.adapted_moe import (
     with_subclasses,
 )
 from eagleray.banks import BankConfig
-from eagleray.config import check_at_least, to_json
+from eagleray.config import check_at_least, fingerprint, to_json
 from eagleray.continual import EvaluationConfig, ExpertPool, LocalPool, Progress, check_same_settings, silent
 from eagleray.data import SubclassedCategory, is_texture_ad, open_dataset, read_texture_ad, write_textures
 from eagleray.distributed.cluster import cluster
@@ -61,7 +61,7 @@ class MixtureJob:
     out: Path = Path("runs/adapted_moe")
     """Folder for the model, the results and the report."""
     preset: Literal["best", "paper"] = "best"
-    """Where the settings start from: best is ours, paper is Adapted-MoE to the letter."""
+    """Where the settings start from: best is ours, paper is Adapted-MoE as docs/methods.md reads it."""
     seed: int = 0
     """Decides every random choice."""
     resume: bool = False
@@ -80,6 +80,8 @@ class MixtureJob:
     """What experts are; auto has the design chosen on subclasses left out, with synthetic anomalies."""
     adaption: AdaptionKind = "std"
     """What test-time adaption adapts, where the design is not chosen."""
+    adapt_training: bool = True
+    """Adapt the pictures that experts learn from too, not only those of the test; where the design is not chosen."""
     loss: Literal["center", "softmax"] = "center"
     """Of the routing network: eq. 2, or its cross entropy alone."""
     top_k: int = 0
@@ -135,7 +137,7 @@ def run_mixture_job(job: MixtureJob, *, progress: Progress = silent) -> dict[str
     ours = Manifest(kind=MIXTURE_KIND, features=features, config=_settings(job), seed=job.seed)
     check_same_settings(store, ours)
     with _workers(job, extractor, store) as (pool, trainer):
-        run = _Run(job, pool, trainer, store, progress)
+        run = _Run(job, pool, trainer, store, fingerprint(features), progress)
         run.embed(categories)
         run.choose()
         manifest = run.learn(first_manifest(store, ours, extractor_blob=store.put_blob(extractor.onnx)))
@@ -152,9 +154,16 @@ class _Run:
     """One run of the job: its stages in order."""
 
     def __init__(
-        self, job: MixtureJob, pool: ExpertPool, trainer: Trainer, store: ModelStore, progress: Progress
+        self,
+        job: MixtureJob,
+        pool: ExpertPool,
+        trainer: Trainer,
+        store: ModelStore,
+        features: str,
+        progress: Progress,
     ) -> None:
         self._job, self._pool, self._store, self._progress = job, pool, store, progress
+        self._features = features
         self._workshop = Workshop(
             pool,
             trainer,
@@ -191,9 +200,10 @@ class _Run:
                     holdout_share=job.mixture.holdout_share,
                     num_subclasses=job.mixture.subclasses,
                     seed=job.seed,
+                    features=self._features,
                     advance=advance,
                 )
-            if job.top_k > len(data.present) and job.moe:
+            if job.moe and 1 < len(data.present) < job.top_k:
                 expected = f"at most {len(data.present)}, the experts of category {data.name!r}"
                 raise ConfigError("--top-k", expected, job.top_k)
             self._data.append(data)
@@ -203,6 +213,7 @@ class _Run:
         """The design of each category: given, or the best on subclasses left out."""
         job = self._job
         given = paper_design(moe=job.moe, tta=job.tta, norm=job.norm, adaption=job.adaption)
+        given = dataclasses.replace(given, adapt_training=job.adapt_training)
         if job.expert == "bank":
             given = dataclasses.replace(given, expert="bank", norm=False)
         fits = [d for d in CANDIDATES if (job.moe or not d.moe) and (job.tta or d.adaptions == ("none",))]
@@ -215,7 +226,7 @@ class _Run:
                     self._workshop,
                     job.mixture,
                     job.scoring,
-                    folder=job.out / "evidence",
+                    folder=(job.out / "evidence").resolve(),  # workers have working directories of their own
                     top_k=job.top_k or _DEFAULT_K,
                     sigma=job.evaluation.heatmap_sigma,
                     seed=job.seed,
@@ -233,6 +244,7 @@ class _Run:
         job = self._job
         config = StudyConfig(
             adaption=job.adaption,
+            adapt_training=job.adapt_training,
             top_k=job.top_k or _DEFAULT_K,
             seeds=self._seeds,
             ablation=job.ablation,
@@ -312,6 +324,7 @@ def _settings(job: MixtureJob) -> dict[str, Any]:
         "moe",
         "tta",
         "norm",
+        "adapt_training",
         "expert",
         "adaption",
         "loss",
@@ -322,7 +335,8 @@ def _settings(job: MixtureJob) -> dict[str, Any]:
         "bank",
         "scoring",
     )
-    return {name: to_json(getattr(job, name)) for name in names}
+    settings = {name: to_json(getattr(job, name)) for name in names}
+    return settings | {"evaluation": {"heatmap_sigma": job.evaluation.heatmap_sigma}}
 
 
 def _resolved(job: MixtureJob) -> dict[str, Any]:

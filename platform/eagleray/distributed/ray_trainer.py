@@ -41,7 +41,7 @@ class RayTrainer:
     """Trains networks in worker groups of Ray Train; on GPUs where the cluster has them.
 
     Args:
-        folder: a folder or URI that every node reaches, for weights and checkpoints.
+        folder: a folder that every node reaches, for weights and checkpoints.
         pool: makes room: what it holds for embedding is in the way of training.
         config: see there.
     """
@@ -51,7 +51,8 @@ class RayTrainer:
         resources = ray.cluster_resources()
         gpus = resources.get("GPU", 0.0)
         self._gpus_per_slot = (config.gpus_per_slot or 1.0) if gpus else 0.0
-        self._slots = config.slots or int(gpus / self._gpus_per_slot if gpus else resources.get("CPU", 1.0))
+        room = gpus / self._gpus_per_slot if gpus else resources.get("CPU", 1.0)
+        self._slots = config.slots or max(1, int(room))
 
     def train_routers(self, tasks: Sequence[RouterTask]) -> list[RoutingNetwork]:
         """Routing networks, in order, each trained data-parallel."""

@@ -15,6 +15,7 @@ from eagleray.errors import StoreCorrupt, StoreVersion
 from eagleray.experts.bank_expert import BankExpert
 from eagleray.experts.discriminator import DiscriminatorExpert
 from eagleray.experts.expert import Expert
+from eagleray.storage.tensors import metadata
 
 EXPERT_SCHEMA = "eagleray.expert/1"
 _TYPICAL, _UNUSUAL = 0.5, 0.99
@@ -105,7 +106,7 @@ def expert_from_bytes(data: bytes, place: str) -> AdaptedExpert:
     """
     try:
         arrays: dict[str, Any] = load(data)
-        plain = json.loads(_metadata(data)[_KEY])
+        plain = json.loads(metadata(data)[_KEY])
         if plain["schema"] != EXPERT_SCHEMA:
             raise StoreVersion(place, f"an expert of another schema than {EXPERT_SCHEMA}; train it again")
         parts: dict[str, dict[str, Any]] = {}
@@ -123,12 +124,6 @@ def _inner(parts: dict[str, dict[str, Any]], plain: dict[str, Any]) -> Expert:
         return DiscriminatorExpert.from_tensors(parts["discriminator"])
     whitening = Whitening(**parts["whitening"], **plain["whitening"]) if "whitening" in plain else None
     return BankExpert(parts["bank"]["rows_MD"], whitening)
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """Metadata of bytes that `load` has read; safetensors itself gives it for files only."""
-    header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header["__metadata__"]
 
 
 _ADAPTION = ("centre_D", "std_D", "directions_DJ")

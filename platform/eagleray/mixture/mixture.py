@@ -14,6 +14,7 @@ from eagleray.errors import ConfigError, StoreCorrupt, StoreVersion
 from eagleray.experts.adapted_expert import as_pooled
 from eagleray.mixture.design import Design
 from eagleray.routing import RoutingNetwork
+from eagleray.storage.tensors import metadata
 
 MIXTURE_KIND = "adapted_moe"
 """Kind of the models that mixtures lie in."""
@@ -84,7 +85,7 @@ class Mixture:
         """
         try:
             arrays: dict[str, Any] = load(data)
-            plain = json.loads(_metadata(data)[_KEY])
+            plain = json.loads(metadata(data)[_KEY])
             if plain["schema"] != MIXTURE_SCHEMA:
                 raise StoreVersion(place, f"a mixture of another schema than {MIXTURE_SCHEMA}; learn it again")
             network = None
@@ -102,11 +103,6 @@ class Mixture:
 
 
 _NETWORK = ("kernel", "bias_C", "centres_EC", "classifier_EC")
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header["__metadata__"]
 
 
 def top_weights(order_NE: Ints, weight_NE: Floats, top_k: int) -> tuple[Ints, Floats]:

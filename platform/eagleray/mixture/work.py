@@ -91,7 +91,8 @@ def route_images(network: bytes, *shards: Halves) -> tuple[Ints, Floats]:
 def routing_embeddings(network: bytes, *shards: Halves) -> Floats:
     """Embeddings (N, C) of pictures in the routing space."""
     router = RoutingNetwork.from_bytes(network, "the routing network")
-    return np.stack([router.embed(patches_HWD) for patches_HWD in pictures(shards)])
+    with threadpool_limits(1, user_api="blas"):
+        return np.stack([router.embed(patches_HWD) for patches_HWD in pictures(shards)])
 
 
 def measure_rates(task: RateTask, *shards: Halves) -> list[float]:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -10,6 +10,7 @@ from safetensors.numpy import load, save
 
 from eagleray.arrays import Floats
 from eagleray.errors import StoreCorrupt, StoreVersion
+from eagleray.storage.tensors import metadata
 
 NETWORK_SCHEMA = "eagleray.routing-network/1"
 
@@ -102,12 +103,6 @@ class RoutingNetwork:
 
 _ARRAYS = ("kernel", "bias_C", "centres_EC", "classifier_EC")
 _KEY = "eagleray"
-
-
-def metadata(data: bytes) -> dict[str, str]:
-    """Metadata of safetensors bytes that `load` has read; safetensors itself gives it for files only."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return cast(dict[str, str], header["__metadata__"])
 
 
 def _columns(patches_HWD: Floats, stride: int) -> Floats:

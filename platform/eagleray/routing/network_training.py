@@ -22,8 +22,9 @@ from torch.nn import functional
 from eagleray.arrays import AnyArray, Floats, Halves, Ints
 from eagleray.config import fingerprint
 from eagleray.errors import StoreCorrupt, TrainingDiverged
-from eagleray.routing.network import RoutingNetwork, metadata
+from eagleray.routing.network import RoutingNetwork
 from eagleray.routing.routing_config import RoutingConfig
+from eagleray.storage.tensors import metadata
 
 SHARDS_PER_BATCH = 4
 """Of these a worker gets every `size`-th one: more workers than this have nothing to do. A change changes results."""

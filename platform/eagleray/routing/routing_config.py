@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eagleray.config import check_at_least, check_one_of, check_share
+from eagleray.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +32,8 @@ class RoutingConfig:
         check_one_of("--routing.loss", self.loss, ("center", "softmax"))
         check_share("--routing.alpha", self.alpha)
         check_at_least("--routing.channels", self.channels, 0)
+        if self.channels == 1:  # what the routing space is drawn from has two axes
+            raise ConfigError("--routing.channels", "0 or at least 2", self.channels)
         check_at_least("--routing.stride", self.stride, 1)
         check_at_least("--routing.epochs", self.epochs, 1)
         check_at_least("--routing.batch-size", self.batch_size, 1)

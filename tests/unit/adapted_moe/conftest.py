@@ -129,6 +129,7 @@ class Mill:
             holdout_share=MIXTURE.holdout_share,
             num_subclasses=num_subclasses,
             seed=seed,
+            features="tiny",
             advance=no_progress,
         )
 
