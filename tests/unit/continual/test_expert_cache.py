@@ -83,7 +83,7 @@ def test_a_lost_blob_is_named(store, load, tmp_path):
 
 
 def test_bytes_that_are_no_expert_are_refused(store):
-    with pytest.raises(StoreCorrupt, match="not a class bank"):
+    with pytest.raises(StoreCorrupt, match="not an expert"):
         ExpertCache(store).patch_scores([blob(store, 1)], PATCHES)
 
 
