@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from eagleray.arrays import Floats, Halves, Ints
 from eagleray.experts.expert_task import ExpertTask, train_expert
+from eagleray.features.shards import pictures_of
 from eagleray.routing import RoutingNetwork
 from eagleray.routing.network_training import train_routing
 from eagleray.routing.routing_config import RoutingConfig
@@ -68,10 +67,4 @@ class LocalTrainer:
 
 def chosen_patches(task: RouterTask) -> list[Halves]:
     """The task's own pictures, in one shard each."""
-    firsts_S = np.cumsum([0, *map(len, task.shards)])
-    shards = []
-    for image in task.images:
-        shard = int(np.searchsorted(firsts_S, image, side="right")) - 1
-        row = image - int(firsts_S[shard])
-        shards.append(task.shards[shard][row : row + 1])
-    return shards
+    return [patches_HWD[None] for patches_HWD in pictures_of(task.shards, task.images)]

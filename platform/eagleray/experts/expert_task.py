@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from eagleray.arrays import Floats
 from eagleray.errors import StoreCorrupt
 from eagleray.experts.discriminator_training import DiscriminatorConfig, DiscriminatorTraining
+from eagleray.features.shards import pictures_of
 from eagleray.storage.files import Files
 
 
@@ -124,11 +125,9 @@ def _weights(key: str) -> str:
 
 def _patches(task: ExpertTask) -> Floats:
     """The task's pictures (N, P, D), adapted."""
-    firsts_S = np.cumsum([0, *map(len, task.shards)])
     pictures = []
-    for image in task.images:
-        shard = int(np.searchsorted(firsts_S, image, side="right")) - 1
-        patches_HWD = task.shards[shard][image - firsts_S[shard]].astype(np.float32)
+    for halves_HWD in pictures_of(task.shards, task.images):
+        patches_HWD = halves_HWD.astype(np.float32)
         patches_HWD = task.adapt.apply(patches_HWD) if task.adapt else patches_HWD
         pictures.append(patches_HWD.reshape(-1, patches_HWD.shape[-1]).astype(np.float32, copy=False))
     return np.stack(pictures)

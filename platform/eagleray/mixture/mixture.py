@@ -20,6 +20,8 @@ MIXTURE_KIND = "adapted_moe"
 """Kind of the models that mixtures lie in."""
 MIXTURE_SCHEMA = "eagleray.mixture/1"
 _KEY = "eagleray"
+_NETWORK = "network."
+"""Before the names of the routing network's arrays."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +70,7 @@ class Mixture:
         arrays = {"prototypes_KD": self.prototypes_KD, "calibration_N": self.calibration_N}
         if self.network:
             plain["stride"] = self.network.stride
-            arrays |= {f"network.{name}": getattr(self.network, name) for name in _NETWORK}
+            arrays |= {f"{_NETWORK}{name}": array for name, array in self.network.to_tensors().items()}
         data: bytes = save(
             {name: np.ascontiguousarray(array) for name, array in arrays.items()},
             {_KEY: json.dumps(plain, sort_keys=True)},
@@ -90,8 +92,8 @@ class Mixture:
                 raise StoreVersion(place, f"a mixture of another schema than {MIXTURE_SCHEMA}; learn it again")
             network = None
             if "stride" in plain:
-                parts = {name: arrays[f"network.{name}"] for name in _NETWORK}
-                network = RoutingNetwork(**parts, stride=plain["stride"])
+                parts = {n.removeprefix(_NETWORK): arrays[n] for n in arrays if n.startswith(_NETWORK)}
+                network = RoutingNetwork.from_tensors(parts, plain["stride"])
             return cls(
                 head=from_json(MixtureHead, plain["head"]),
                 network=network,
@@ -100,9 +102,6 @@ class Mixture:
             )
         except (SafetensorError, ConfigError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a mixture ({error}); learn it again") from error
-
-
-_NETWORK = ("kernel", "bias_C", "centres_EC", "classifier_EC")
 
 
 def top_weights(order_NE: Ints, weight_NE: Floats, top_k: int) -> tuple[Ints, Floats]:

@@ -15,6 +15,7 @@ from eagleray.adaptation import Adaption, PatchStatistics
 from eagleray.arrays import Floats, Halves, Ints
 from eagleray.banks import BankConfig, fit_whitening, sharded_farthest_first
 from eagleray.experts.adapted_expert import BankWeights, expert_from_bytes
+from eagleray.features.shards import pictures_of
 from eagleray.routing import RoutingNetwork
 
 
@@ -119,10 +120,8 @@ def statistics(_: None, *shards: Halves) -> PatchStatistics:
 
 def pictures(shards: Sequence[Halves], images: Sequence[int] | None = None) -> Iterator[Floats]:
     """Patches (H, W, D) of some pictures, or of all, in single precision."""
-    firsts_S = np.cumsum([0, *map(len, shards)])
-    for image in range(int(firsts_S[-1])) if images is None else images:
-        shard = int(np.searchsorted(firsts_S, image, side="right")) - 1
-        yield shards[shard][image - firsts_S[shard]].astype(np.float32)
+    for patches_HWD in pictures_of(shards, images):
+        yield patches_HWD.astype(np.float32)
 
 
 def _adapted(shards: Sequence[Halves], images: Sequence[int], adaption: Adaption | None) -> Iterator[Floats]:

@@ -1,6 +1,7 @@
 """The routing network of a category: which subclasses' experts a picture belongs to (Lei et al. 2024, Adapted-MoE)."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,7 @@ class RoutingNetwork:
     def to_bytes(self) -> bytes:
         """Safetensors, with schema and stride in the metadata. Equal networks give equal bytes."""
         plain = {"schema": NETWORK_SCHEMA, "stride": self.stride}
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        data: bytes = save(arrays, {_KEY: json.dumps(plain, sort_keys=True)})
+        data: bytes = save(self.to_tensors(), {_KEY: json.dumps(plain, sort_keys=True)})
         return data
 
     @classmethod
@@ -84,11 +84,24 @@ class RoutingNetwork:
             plain = json.loads(metadata(data)[_KEY])
             if plain.pop("schema") != NETWORK_SCHEMA:
                 raise StoreVersion(place, f"a routing network of another schema than {NETWORK_SCHEMA}; train it again")
-            network = cls(**arrays, **plain)
-            network._check()
-            return network
+            return cls.from_tensors(arrays, **plain)
         except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise StoreCorrupt(place, f"not a routing network ({error}); train it again") from error
+
+    def to_tensors(self) -> dict[str, Floats]:
+        """The weights by name; `stride` is not among them."""
+        return {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Floats], stride: int) -> "RoutingNetwork":
+        """From what `to_tensors` gave.
+
+        Raises:
+            TypeError, ValueError: other names, shapes or kinds of number.
+        """
+        network = cls(**tensors, stride=stride)
+        network._check()
+        return network
 
     def _check(self) -> None:
         features = len(self.bias_C)
