@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eagleray.adapted_moe.dataset import CategoryPatches, TestImage
+from eagleray.adapted_moe.dataset import TestImage
 from eagleray.arrays import Floats
 from eagleray.continual import ExpertPool, PixelTask, pixel_figures
 from eagleray.experts import ScoringConfig, image_score
@@ -32,9 +32,9 @@ class SubclassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A design's patch scores of a category's test pictures."""
+    """A design's patch scores of some test pictures."""
 
-    data: CategoryPatches
+    tests: Sequence[TestImage]
     patch_scores_NHW: Floats
 
 
@@ -54,7 +54,7 @@ def evaluate(
         scoring: how a picture's score follows from its patches.
         sigma: blur of the anomaly maps, in pixels of the picture.
     """
-    parts = [(entry, name, images) for entry in scored for name, images in _by_subclass(entry.data.tests).items()]
+    parts = [(entry, name, images) for entry in scored for name, images in _by_subclass(entry.tests).items()]
     tasks = [_pixel_task(entry, images, sigma) for entry, _, images in parts]
     found = iter(pool.map(pixel_figures, [task for task in tasks if task]))
     figures: dict[int, list[SubclassFigures]] = {id(entry): [] for entry in scored}
@@ -62,6 +62,11 @@ def evaluate(
         pixels = next(found) if task else None
         figures[id(entry)].append(_figures(entry, name, images, pixels, scoring))
     return [figures[id(entry)] for entry in scored]
+
+
+def decisive(tests: Sequence[TestImage]) -> tuple[int, ...]:
+    """Numbers of the test pictures that a `headline` is about: of unseen subclasses, or all where none is unseen."""
+    return tuple(number for number, test in enumerate(tests) if not test.seen) or tuple(range(len(tests)))
 
 
 def headline(figures: Sequence[SubclassFigures], name: str) -> tuple[float | None, str | None]:
@@ -92,7 +97,7 @@ def _by_subclass(tests: Sequence[TestImage]) -> dict[str, list[int]]:
 
 def _pixel_task(entry: Scored, images: Sequence[int], sigma: float) -> PixelTask | None:
     """Of one subclass; defective pictures without a mask are left out. None where no figure can be had."""
-    samples = {image: entry.data.tests[image].sample for image in images}
+    samples = {image: entry.tests[image].sample for image in images}
     if not any(sample.mask for sample in samples.values()):
         return None
     usable = [image for image, sample in samples.items() if sample.label == 0 or sample.mask]
@@ -111,7 +116,7 @@ def _figures(
     pixels: Mapping[str, float | None] | None,
     scoring: ScoringConfig,
 ) -> SubclassFigures:
-    labels = np.array([entry.data.tests[image].sample.label for image in images], np.int64)
+    labels = np.array([entry.tests[image].sample.label for image in images], np.int64)
     good, defective = int((labels == 0).sum()), int((labels == 1).sum())
     scores = image_scores(entry.patch_scores_NHW[np.asarray(images, np.intp)], scoring)
     values = {"image_auroc": auroc(scores, labels), **(pixels or {"pixel_auroc": None, "aupro": None})}
@@ -121,4 +126,4 @@ def _figures(
     for figure in ("pixel_auroc", "aupro"):
         if values[figure] is None:
             reasons[figure] = NO_MASKS if defective else NO_DEFECTIVE
-    return SubclassFigures(name, entry.data.tests[images[0]].seen, values, reasons, good, defective)
+    return SubclassFigures(name, entry.tests[images[0]].seen, values, reasons, good, defective)

@@ -96,7 +96,7 @@ def weigh(
     rows = {key: built for key, built in rows.items() if built}
     workshop.prepare(one for built in rows.values() for one in built)
     flat = [one for built in rows.values() for one in built]
-    scored = [Scored(one.data, workshop.patch_scores(one)) for one in flat]
+    scored = [Scored(one.data.tests, workshop.patch_scores(one)) for one in flat]
     figures = iter(evaluate(scored, workshop.pool, scoring, sigma=sigma))
     found: dict[str, list[Evidence]] = {name: [] for name in folds}
     for (name, design), built in rows.items():

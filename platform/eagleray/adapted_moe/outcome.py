@@ -45,7 +45,7 @@ def outcome(
         evaluation: false-alarm rate and blur.
         out: folder of the run.
     """
-    study.measure(built)
+    study.measure(built, seen=True)
     judged = [_Judged(one, workshop, mixtures[one.data.name], manifest, scoring, evaluation) for one in built]
     classes = {one.data.name: one.class_figures(study) for one in judged}
     accuracies = [figures["routing_accuracy"] for figures in classes.values()]

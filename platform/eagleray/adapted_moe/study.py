@@ -10,7 +10,7 @@ import numpy as np
 
 from eagleray.adaptation import AdaptionKind
 from eagleray.adapted_moe.dataset import CategoryPatches
-from eagleray.adapted_moe.evaluation import Scored, SubclassFigures, evaluate, headline, spread
+from eagleray.adapted_moe.evaluation import Scored, SubclassFigures, decisive, evaluate, headline, spread
 from eagleray.adapted_moe.workshop import Built, Loss, Workshop
 from eagleray.experts import ScoringConfig
 from eagleray.mixture import BANKS, SIMPLENET, Design, RateTask, measure_rates, routing_embeddings
@@ -60,6 +60,7 @@ class Study:
         self._categories, self._workshop = categories, workshop
         self._config, self._scoring = config, scoring
         self._figures: dict[tuple[str, Design, int, int, Loss], list[SubclassFigures]] = {}
+        self._whole: set[tuple[str, Design, int, int, Loss]] = set()
 
     def built(
         self, data: CategoryPatches, design: Design, seed: int, *, top_k: int | None = None, loss: Loss = "center"
@@ -68,17 +69,29 @@ class Study:
         top_k = min(top_k or self._config.top_k, len(data.present)) if design.moe else 1
         return Built(data=data, design=design, seed=seed, top_k=top_k, loss=loss)
 
-    def measure(self, wanted: Sequence[Built]) -> None:
-        """Fit, score and judge; networks of the same kind are trained together."""
-        missing = {_key(built): built for built in wanted if _key(built) not in self._figures}
+    def measure(self, wanted: Sequence[Built], *, seen: bool = False) -> None:
+        """Fit, score and judge; networks of the same kind are trained together.
+
+        Args:
+            wanted: designs on categories.
+            seen: judge on the seen subclasses too, beside the unseen ones that tables are about.
+        """
+        done = self._whole if seen else self._figures
+        missing = {_key(built): built for built in wanted if _key(built) not in done}
         self._workshop.prepare(missing.values())
         tested = {key: built for key, built in missing.items() if built.data.tests}
-        scored = [Scored(built.data, self._workshop.patch_scores(built)) for built in tested.values()]
+        scored = [self._scored(built, seen) for built in tested.values()]
         found = evaluate(scored, self._workshop.pool, self._scoring, sigma=self._config.sigma)
         self._figures |= {**{key: [] for key in missing}, **dict(zip(tested, found, strict=True))}
+        self._whole |= set(missing) if seen else set()
+
+    def _scored(self, built: Built, seen: bool) -> Scored:
+        tests = built.data.tests
+        pictures = range(len(tests)) if seen else decisive(tests)
+        return Scored([tests[n] for n in pictures], self._workshop.patch_scores(built, pictures=pictures))
 
     def figures(self, built: Built) -> list[SubclassFigures]:
-        """Of each subclass; measured if they were not yet."""
+        """Of each subclass that was measured; if none was yet, of the unseen ones."""
         self.measure([built])
         return self._figures[_key(built)]
 

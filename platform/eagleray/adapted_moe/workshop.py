@@ -144,12 +144,23 @@ class Workshop:
             order_NE, weight_NE = order_NE[index], weight_NE[index]
         return top_weights(order_NE, weight_NE, built.top_k)
 
-    def patch_scores(self, built: Built, *, held_out: bool = False) -> Floats:
-        """Patch scores (N, H, W) of a category's test pictures, or of its held-out ones; higher is more anomalous."""
+    def patch_scores(self, built: Built, *, held_out: bool = False, pictures: Sequence[int] | None = None) -> Floats:
+        """Patch scores (N, H, W) of a category's test pictures, or of its held-out ones; higher is more anomalous.
+
+        Args:
+            built: a design that was prepared.
+            held_out: score the held-out good pictures instead of the test's.
+            pictures: numbers of the only test pictures to score.
+        """
         order_NK, weight_NK = self.routes(built, held_out=held_out)
         rows = self._specs(built)
         part = "train" if held_out else "test"
-        pictures = built.data.held() if held_out else tuple(range(built.data.test.num_images))
+        if held_out:
+            pictures = built.data.held()
+        elif pictures is None:
+            pictures = range(built.data.test.num_images)
+        else:
+            order_NK, weight_NK = order_NK[list(pictures)], weight_NK[list(pictures)]
         needed = [
             (spec, pictures[number])
             for number, chosen in enumerate(order_NK)

@@ -14,7 +14,7 @@ def judged(mill, data):
     for grid_HW, test in zip(grids_NHW, data.tests, strict=True):
         if test.sample.label:
             grid_HW[2:5, 3:6] += 5
-    (figures,) = evaluate([Scored(data, grids_NHW)], mill.pool, SCORING, sigma=0.0)
+    (figures,) = evaluate([Scored(data.tests, grids_NHW)], mill.pool, SCORING, sigma=0.0)
     return {one.subclass: one for one in figures}
 
 
@@ -52,7 +52,7 @@ def test_several_designs_are_judged_at_once_and_each_by_its_own_scores(mill):
     data = mill.embed()
     labels_N = np.array([test.sample.label for test in data.tests], np.float32)
     right, wrong = (np.tile(scores[:, None, None], (8, 8)) for scores in (labels_N, -labels_N))
-    found = evaluate([Scored(data, right), Scored(data, wrong)], mill.pool, SCORING, sigma=0.0)
+    found = evaluate([Scored(data.tests, right), Scored(data.tests, wrong)], mill.pool, SCORING, sigma=0.0)
     assert [{one.values["image_auroc"] for one in figures} for figures in found] == [{1.0}, {0.0}]
 
 

@@ -113,3 +113,18 @@ def test_the_routing_space_shows_good_pictures_only_and_says_which_were_never_se
     first, second = space["explained"]
     assert 0 <= second <= first <= 1
     assert all(math.isfinite(value) for point in space["points"] for value in point)
+
+
+def test_tables_are_about_unseen_subclasses_and_only_a_kept_design_is_judged_on_the_seen_ones_too(mill, study):
+    data = mill.embed()
+    both = study(data)
+    row, kept = both.built(data, WHITENED_BANK, 0), both.built(data, MIXTURE, 0)
+    both.measure([row])
+    both.measure([kept], seen=True)
+    assert {one.subclass for one in both.figures(row)} == {test.subclass for test in data.tests if not test.seen}
+    assert {one.subclass for one in both.figures(kept)} == {test.subclass for test in data.tests}
+
+    before = both.figures(row)
+    both.measure([row], seen=True)
+    assert [one for one in both.figures(row) if not one.seen] == before
+    assert any(one.seen for one in both.figures(row))
