@@ -12,13 +12,13 @@ from typing import Annotated, Literal, Protocol
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from eagleray.console import parse_command, progress_bar, run_main
-from eagleray.continual import ScoringSession, silent
-from eagleray.data import write_products, write_textures
+from eagleray.continual import silent
+from eagleray.data import write_products, write_solids, write_textures
 from eagleray.errors import ConfigError, UsageError
-from eagleray.score_command import Picture, find_pictures, score_by_service, score_pictures
+from eagleray.score_command import Picture, add_depth, find_pictures, open_session, score_by_service, score_pictures
 from eagleray.storage import ModelStore
 
 DESCRIPTION = """Continual anomaly detection for production lines.
@@ -66,6 +66,10 @@ class Score:
     """With --model: share of good pictures that may be called anomalous; 0.01 by default."""
     version: Annotated[int | None, arg(metavar="N")] = None
     """With --model: model version; the current one by default."""
+    depth: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")] = ()
+    """With --model: depth of the pictures, for a model that looks at it: a TIFF of points NNN.tiff for NNN.png (MVTec
+    3D-AD), a 16-bit NNN_depth.png beside its NNN_info_depth.yaml for NNN_image_5.png (Eyecandies), or a folder of
+    either."""
     concurrency: Annotated[int | None, arg(metavar="N")] = None
     """With --address: pictures that the service gets at once; 16 by default."""
     api_key_file: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -75,7 +79,14 @@ class Score:
         if bool(self.model) == bool(self.address):
             raise UsageError("give either --model STORE or --address URL")
         other, theirs = (
-            ("--model", {"--version": self.version, "--false-alarm-rate": self.false_alarm_rate})
+            (
+                "--model",
+                {
+                    "--version": self.version,
+                    "--false-alarm-rate": self.false_alarm_rate,
+                    "--depth": self.depth or None,
+                },
+            )
             if self.address
             else ("--address", {"--concurrency": self.concurrency, "--api-key-file": self.api_key_file})
         )
@@ -88,20 +99,23 @@ class Score:
 
     def run(self) -> None:
         """Score, and print as it goes."""
-        pictures = find_pictures(self.images)
+        pictures = find_pictures(self.images, with_depth=bool(self.depth))
         if self.model:
             self._run_locally(self.model, pictures)
         elif self.address:
             self._run_by_service(self.address, pictures)
 
     def _run_locally(self, model: str, pictures: list[Picture]) -> None:
-        session = ScoringSession.open(
+        session = open_session(
             ModelStore.open(model),
             version=self.version,
             false_alarm_rate=0.01 if self.false_alarm_rate is None else self.false_alarm_rate,
+            with_depth=bool(self.depth),
         )
         if self.category is not None:
             session.judge.check_category(self.category)
+        if self.depth:
+            pictures = add_depth(pictures, self.depth)
         _print_lines(score_pictures(session, pictures, category=self.category, out=self.out), len(pictures))
 
     def _run_by_service(self, address: str, pictures: list[Picture]) -> None:
@@ -132,25 +146,32 @@ class Report:
 class DemoData:
     """Generate pictures, good and defective, to try things out: never a benchmark.
 
-    Either of ten products, or of three materials (cloth, metal and wafer) with many subclasses, of which some only
-    appear in test.
+    Of ten products, of three materials (cloth, metal and wafer) with many subclasses, of which some only appear in
+    test, or of five solids in color and depth.
     """
 
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
-    """New folder, which gets the layout of MVTec AD, or with --kind textures that of Texture AD."""
-    kind: Literal["products", "textures"] = "products"
+    """New folder, which gets the layout of MVTec AD, with --kind textures that of Texture AD, or see --layout."""
+    kind: Literal["products", "textures", "solids"] = "products"
     """What the pictures show."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Another seed, other pictures."""
     image_size: Annotated[int, arg(metavar="PIXELS")] = 256
     """Side of the square pictures, in pixels."""
     classes: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
-    """Products, or with --kind textures categories, to generate; all of them by default."""
+    """Products, categories of --kind textures or solids to generate; all of them by default."""
+    layout: Annotated[Literal["mvtec_3d", "eyecandies"] | None, arg(metavar="NAME")] = None
+    """With --kind solids only: mvtec_3d (MVTec 3D-AD, the default) or eyecandies."""
 
     def run(self) -> None:
         """Write the pictures and print where they are."""
+        if self.layout and self.kind != "solids":
+            raise UsageError("--layout can only be given with --kind solids")
         if self.kind == "products":
             write_products(self.folder, seed=self.seed, image_size=self.image_size, classes=self.classes)
+        elif self.kind == "solids":
+            layout = self.layout or "mvtec_3d"
+            write_solids(self.folder, seed=self.seed, image_size=self.image_size, classes=self.classes, layout=layout)
         else:
             write_textures(self.folder, seed=self.seed, image_size=self.image_size, categories=self.classes)
         print(self.folder)

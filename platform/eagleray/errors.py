@@ -12,6 +12,7 @@
      |- WeightsMissing        no backbone weights where the configuration points
      |- ExpertsFull           no expert has room for another class
      |- TrainingDiverged      a network's loss is no longer a number
+     |- GenotypeError         an architecture's file is unusable, or of another search space
      |- StoreError            the model store cannot be read or written
      |   |- StoreMissing      there is no model store at this place
      |   |- StoreCorrupt      a blob or manifest does not match its hash or schema
@@ -153,6 +154,17 @@ class TrainingDiverged(EagleRayError):
             f"the loss of {network} is not finite at step {step} with learning rate {rate:g}; lower the rate and run "
             f"again with --resume, or into another --out (kept: {kept})"
         )
+
+
+class GenotypeError(EagleRayError):
+    """An architecture's file is unusable, or of another search space."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(place, problem)
+
+    def __str__(self) -> str:
+        place, problem = self.args
+        return f"{place}: {problem}; give a genotype that jobs/adnas_search.py wrote for the same space"
 
 
 class StoreError(EagleRayError):

@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import methodcaller
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -12,12 +12,16 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from eagleray.arrays import Pixels
-from eagleray.continual import Finding, ScoringSession
+from eagleray.continual import FUSION_KIND, Finding, ScoringSession
+from eagleray.data import RgbdSample
+from eagleray.data.depth_pairs import is_color, is_depth, pair_depth
 from eagleray.data.files import IMAGE_EXTENSIONS, list_folders, list_images
-from eagleray.errors import BadImage, DataError, EagleRayWarning
+from eagleray.errors import BadImage, DataError, EagleRayWarning, UsageError
 from eagleray.features import load_image
+from eagleray.storage import ModelStore
 
-if TYPE_CHECKING:  # httpx takes a while to load, and scoring without a service does without
+if TYPE_CHECKING:  # httpx and torch take a while to load, and most scoring does without
+    from eagleray.adnas import FusionSession
     from eagleray.service_client import Scored, ServiceClient
 
 
@@ -29,13 +33,19 @@ class Picture:
     """As the user wrote it, or below the folder that the user named."""
     heatmap: Path
     """Where its heat map goes, below the output folder."""
+    sample: RgbdSample | None = None
+    """With its depth, where it has one."""
 
 
-def find_pictures(given: Sequence[Path]) -> list[Picture]:
+def find_pictures(given: Sequence[Path], *, with_depth: bool = False) -> list[Picture]:
     """Every file given, and every image in or below every folder given, in order.
 
     Heat maps mirror the tree below the deepest folder that holds everything given, and keep the whole file name, so
     that no two share a name and none takes that of a picture.
+
+    Args:
+        given: files and folders.
+        with_depth: of folders, take only what `is_color` does.
 
     Raises:
         DataError: there is none.
@@ -44,7 +54,9 @@ def find_pictures(given: Sequence[Path]) -> list[Picture]:
     root = os.path.commonpath([os.path.abspath(anchor) for anchor in anchors]) if anchors else ""  # noqa: PTH100
     found = []
     for path in given:
-        files = list(_images_below(path)) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            files = [file for file in _images_below(path) if not with_depth or is_color(file)]
         if not files:
             formats = ", ".join(sorted(extension[1:] for extension in IMAGE_EXTENSIONS))
             text = f"{path}: no image in it or in its folders; expected {formats}"
@@ -57,6 +69,24 @@ def find_pictures(given: Sequence[Path]) -> list[Picture]:
     return found
 
 
+def add_depth(pictures: Sequence[Picture], given: Sequence[Path]) -> list[Picture]:
+    """The pictures with their depth: of every file given, and of all depth (`is_depth`) in or below every folder given.
+
+    Raises:
+        DataError: no such file, a folder without any, or as `pair_depth`.
+    """
+    found = []
+    for path in given:
+        files = [file for file in _images_below(path) if is_depth(file)] if path.is_dir() else [path]
+        if not files:
+            raise DataError(str(path), "no depth in it or in its folders; give --depth TIFFs of points or *_depth.png")
+        if not files[0].is_file():
+            raise DataError(str(path), "no such file; give --depth the depth of the pictures, or its folder")
+        found += files
+    samples = pair_depth([picture.path for picture in pictures], found)
+    return [replace(picture, sample=sample) for picture, sample in zip(pictures, samples, strict=True)]
+
+
 def _images_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """Images in a folder, then those in its folders, each sorted by name; a link back up is not followed."""
     real = folder.resolve()
@@ -67,8 +97,38 @@ def _images_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterato
         yield from _images_below(inner, above | {real})
 
 
+def open_session(
+    store: ModelStore, *, version: int | None, false_alarm_rate: float, with_depth: bool
+) -> "ScoringSession | FusionSession":
+    """Open a version of the model, the current one by default, whatever kind it is.
+
+    Args:
+        store: where it is.
+        version: its number; None is the current one.
+        false_alarm_rate: share of good pictures that may be called anomalous.
+        with_depth: whether the pictures come with depth.
+
+    Raises:
+        UsageError: depth is missing, or not wanted.
+        StoreError: as `ScoringSession.open`.
+    """
+    manifest = store.current() if version is None else store.read(version)
+    if manifest is None or manifest.kind != FUSION_KIND:
+        if with_depth:
+            raise UsageError(f"leave --depth out, as the model in {store.uri} looks at colour alone")
+        return ScoringSession.open(store, version=version, false_alarm_rate=false_alarm_rate)
+    from eagleray.adnas import FusionSession  # loads torch, which no other model needs
+
+    session = FusionSession.open(store, version=manifest.version, false_alarm_rate=false_alarm_rate)
+    if session.needs_depth and not with_depth:
+        raise UsageError(f"give --depth the depth of the pictures, as the model in {store.uri} looks at it")
+    if with_depth and not session.needs_depth:
+        raise UsageError(f"leave --depth out, as the model in {store.uri} looks at colour alone")
+    return session
+
+
 def score_pictures(
-    session: ScoringSession, pictures: Sequence[Picture], *, category: str | None, out: Path | None
+    session: "ScoringSession | FusionSession", pictures: Sequence[Picture], *, category: str | None, out: Path | None
 ) -> Iterator[str]:
     """Score pictures in order; yields one line of JSON each, after its heat map was written.
 
@@ -84,11 +144,11 @@ def score_pictures(
     for picture in pictures:
         try:
             pixels = load_image(picture.path)
-        except BadImage as error:
+            finding = _finding(session, picture, pixels, category)
+        except DataError as error:
             unreadable += 1
             yield _complaint(picture, error)
             continue
-        finding = session.score(pixels, category=category)
         promised[finding.category] = finding.threshold.attained_rate
         heatmap = None
         if out is not None:
@@ -97,6 +157,14 @@ def score_pictures(
         yield json.dumps(_record(picture.path, finding, session.judge.version, heatmap))
     _check_any_scored(pictures, unreadable)
     _warn_of_rates(session.judge.false_alarm_rate, promised)
+
+
+def _finding(
+    session: "ScoringSession | FusionSession", picture: Picture, pixels_YX3: Pixels, category: str | None
+) -> Finding:
+    if isinstance(session, ScoringSession):
+        return session.score(pixels_YX3, category=category)
+    return session.score(pixels_YX3 if picture.sample is None else picture.sample, category=category)
 
 
 def score_by_service(
@@ -126,10 +194,11 @@ def score_by_service(
     _check_any_scored(pictures, unreadable)
 
 
-def _complaint(picture: Picture, error: BadImage) -> str:
-    """Warn of a picture that cannot be read, and give its line."""
+def _complaint(picture: Picture, error: DataError) -> str:
+    """Warn of a picture that cannot be read, and give its line, which names the file where that is the depth's."""
     warnings.warn(str(error), EagleRayWarning, stacklevel=3)
-    return json.dumps({"path": str(picture.path), "error": error.args[1]})
+    path, problem = error.args
+    return json.dumps({"path": str(picture.path), "error": problem if path == str(picture.path) else str(error)})
 
 
 def _check_any_scored(pictures: Sequence[Picture], unreadable: int) -> None:

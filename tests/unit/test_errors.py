@@ -18,6 +18,7 @@ ARGUMENTS = {
     errors.WeightsMissing: ("timm", "no network"),
     errors.ExpertsFull: ("screw", 2, 3),
     errors.TrainingDiverged: ("the expert of cloth", 12, 1e-4, "nothing"),
+    errors.GenotypeError: ("found.json", "has no cell"),
     errors.StoreError: ("/model/CURRENT", "is odd; restore it"),
     errors.StoreMissing: ("/model", "no store here"),
     errors.StoreCorrupt: ("/model/blobs/aa", "does not match"),

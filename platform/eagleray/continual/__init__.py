@@ -11,7 +11,7 @@ from eagleray.continual.fit import ExpertUpdate, update_expert
 from eagleray.continual.judge import Ask, Finding, Judge, Plan, Route
 from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_same_settings, check_settings
 from eagleray.continual.model import Model
-from eagleray.continual.open_judge import open_judge, stored_extractor
+from eagleray.continual.open_judge import FUSION_KIND, open_judge, stored_extractor
 from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
 from eagleray.continual.pool import (
     Advance,
@@ -31,6 +31,7 @@ from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEven
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 
 __all__ = [
+    "FUSION_KIND",
     "Advance",
     "Arrival",
     "Ask",

@@ -14,6 +14,9 @@ from eagleray.features import Extractor, FeaturesConfig
 from eagleray.mixture import MIXTURE_KIND, Mixture
 from eagleray.storage import Manifest, ModelStore
 
+FUSION_KIND = "adnas"
+"""`Manifest.kind` of a model that looks at colour and depth together; `eagleray.adnas` is what opens it."""
+
 
 def open_judge(
     store: ModelStore, manifest: Manifest, *, false_alarm_rate: float, previous: Judge | None = None
@@ -21,11 +24,15 @@ def open_judge(
     """Load a version from the store; every blob's hash is checked, but those that `previous` knows.
 
     Raises:
-        StoreError: the model cannot be read, knows no class, or is of a kind that this eagleray does not know.
+        StoreError: the model cannot be read, knows no class, looks at depth, or is of a kind that this eagleray does
+            not know.
         ConfigError: the false-alarm rate is not in (0, 1).
     """
     if not manifest.classes:
         raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another version")
+    if manifest.kind == FUSION_KIND:
+        problem = f"holds a model of kind {FUSION_KIND!r}, which looks at depth; the service takes none yet"
+        raise StoreError(store.uri, f"{problem}, so score files with eagleray score --model and --depth")
     if manifest.kind not in _OPENERS:
         kinds = " or ".join(map(repr, _OPENERS))
         raise StoreError(store.uri, f"holds a model of kind {manifest.kind!r}, not {kinds}; use the eagleray it is of")

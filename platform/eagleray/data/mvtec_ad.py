@@ -14,13 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from PIL import ExifTags, Image
-
 from eagleray.data.files import choose, data_root, list_folders, list_images
 from eagleray.data.sample import GOOD, Category, Sample
+from eagleray.data.sizes import check_mask_size
 from eagleray.errors import DataError, EagleRayWarning
-
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on broken files
 
 
 def is_mvtec_ad(root: str | Path) -> bool:
@@ -95,31 +92,5 @@ def _masks(folder: Path, images: list[Path]) -> dict[Path, Path]:
     found = {path: by_stem.get(f"{path.stem}_mask", by_stem.get(path.stem)) for path in images}
     masks = {path: mask for path, mask in found.items() if mask is not None}
     for path, mask in masks.items():
-        _check_size(path, mask)
+        check_mask_size(path, mask)
     return masks
-
-
-def _check_size(image: Path, mask: Path) -> None:
-    try:
-        mask_size = _shown_size(mask)
-    except _UNREADABLE as error:
-        raise DataError(str(mask), "the mask cannot be read as an image; replace or delete it") from error
-    try:
-        image_size = _shown_size(image)
-    except _UNREADABLE:
-        return
-    if mask_size != image_size:
-        wrong, right = ("x".join(map(str, size)) for size in (mask_size, image_size))
-        raise DataError(
-            str(mask), f"the mask is {wrong} pixels but its image {image} is {right}; resize or replace the mask"
-        )
-
-
-def _shown_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels as a viewer shows them, from the header alone."""
-    with Image.open(path) as image:
-        # Pillow turns the size of a TIFF itself, and would decode a whole PNG to look for EXIF behind its pixels.
-        may_turn = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if may_turn else 1
-        width, height = image.size
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)

@@ -15,7 +15,7 @@ class Sample:
     """Absolute path of the image."""
     category: str
     """Name of the product the image shows."""
-    split: Literal["train", "test"]
+    split: Literal["train", "validation", "test"]
     label: int
     """0 good, 1 defective."""
     defect: str

@@ -6,22 +6,26 @@ from eagleray.reports.results import (
     MIXTURE_JOB,
     SCHEMA_VERSION,
     SCORES_SCHEMA,
+    SEARCH_JOB,
     read_results,
     read_scores,
     validate,
     write_results,
     write_scores,
 )
+from eagleray.reports.search_tables import search_tables
 from eagleray.reports.tables import controls_table, summary_table, to_markdown
 
 __all__ = [
     "MIXTURE_JOB",
     "SCHEMA_VERSION",
     "SCORES_SCHEMA",
+    "SEARCH_JOB",
     "controls_table",
     "mixture_tables",
     "read_results",
     "read_scores",
+    "search_tables",
     "summary_table",
     "to_markdown",
     "validate",

@@ -32,13 +32,18 @@ def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
         engine.set(wspace=0.06)  # type: ignore[call-arg]
     places = [figure.add_subplot(rows, columns, number + 1) for number in range(rows * columns)]
     for axes in places:
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(FAINT)
-        axes.tick_params(length=0, labelsize=FONT_PT, labelcolor=INK, pad=5)
-        axes.set_axisbelow(True)
+        quiet(axes)
     return figure, places
+
+
+def quiet(axes: Axes) -> None:
+    """Leave `axes` two faint spines and no tick marks."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
+    axes.tick_params(length=0, labelsize=FONT_PT, labelcolor=INK, pad=5)
+    axes.set_axisbelow(True)
 
 
 def bare(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Tables of adapted_moe as plain text in rows, from which the terminal, Markdown and HTML each draw their own."""
+"""Tables as plain text in rows, from which terminal, Markdown and HTML each draw their own; those of adapted_moe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,8 +52,10 @@ class Grid:
     """Why figures are missing, one line per reason."""
 
 
-def grids(results: Mapping[str, Any]) -> dict[str, Grid]:
-    """Every table that the results have figures for, by name, in the order of the report; none for another job."""
+def mixture_grids(results: Mapping[str, Any]) -> dict[str, Grid]:
+    """Every table of adapted_moe that there are figures for, by name, in the order of the report; none for another
+    job.
+    """
     makers = (subclasses_grid, ablation_grid, losses_grid, top_k_grid, baselines_grid, evidence_grid)
     return {grid.name: grid for grid in (make(results) for make in makers) if grid is not None}
 
@@ -72,12 +74,12 @@ def ablation_grid(results: Mapping[str, Any]) -> Grid | None:
         for name, key in columns:
             own, first = at.get((switched, name)), at.get((combinations[0], name))
             reference = first[key] if first is not None and switched != combinations[0] else None
-            line.append(Cell("-") if own is None else _spread(own[key], reference))
+            line.append(Cell("-") if own is None else spread_cell(own[key], reference))
         lines.append(line)
     best = {
         (row, len(PARTS) + column)
         for column, (name, key) in enumerate(columns)
-        for row in _highest([at[s, name][key]["mean"] if (s, name) in at else None for s in combinations])
+        for row in highest([at[s, name][key]["mean"] if (s, name) in at else None for s in combinations])
     }
     return Grid(
         name="ablation",
@@ -104,8 +106,8 @@ def losses_grid(results: Mapping[str, Any]) -> Grid | None:
     lines = []
     for row in rows:
         base = softmax.get(row["category"]) if row["loss"] != "softmax" else None
-        spreads = [_spread(row[key], base and base[key]) for key in AUROCS]
-        lines.append([Cell(row["category"]), Cell(LOSSES[row["loss"]]), *spreads, _spread(row["routing_accuracy"])])
+        spreads = [spread_cell(row[key], base and base[key]) for key in AUROCS]
+        lines.append([Cell(row["category"]), Cell(LOSSES[row["loss"]]), *spreads, spread_cell(row["routing_accuracy"])])
     return Grid(
         name="losses",
         title="Loss of the routing network",
@@ -127,7 +129,7 @@ def top_k_grid(results: Mapping[str, Any]) -> Grid | None:
         [
             Cell(row["category"]),
             Cell(str(row["k"])),
-            *(_spread(row[key]) for key in AUROCS),
+            *(spread_cell(row[key]) for key in AUROCS),
             Cell("-" if row["images_per_s"] is None else f"{row['images_per_s']:,.1f}"),
         ]
         for row in rows
@@ -157,7 +159,8 @@ def baselines_grid(results: Mapping[str, Any]) -> Grid | None:
         headings=["category", "method", *AUROCS.values()],
         words=frozenset({0, 1}),
         rows=[
-            [Cell(r["category"]), Cell(baseline_name(r["name"])), *(_spread(r[key]) for key in AUROCS)] for r in rows
+            [Cell(r["category"]), Cell(baseline_name(r["name"])), *(spread_cell(r[key]) for key in AUROCS)]
+            for r in rows
         ],
         notes=reasons(rows, AUROCS),
     )
@@ -215,7 +218,7 @@ def subclasses_grid(results: Mapping[str, Any]) -> Grid | None:
     )
 
 
-def _spread(spread: Row, reference: Row | None = None) -> Cell:
+def spread_cell(spread: Row, reference: Row | None = None) -> Cell:
     """Mean, standard deviation where there is more than one seed, and the difference to the mean of `reference`."""
     mean, std = spread["mean"], spread["std"]
     if mean is None:
@@ -225,7 +228,7 @@ def _spread(spread: Row, reference: Row | None = None) -> Cell:
     return Cell(figure(mean), around, change)
 
 
-def _highest(values: Sequence[float | None]) -> list[int]:
+def highest(values: Sequence[float | None]) -> list[int]:
     """Places of the highest value as it is printed, ties included."""
     printed = [None if value is None else round(value, 3) for value in values]
     top = max((value for value in printed if value is not None), default=None)

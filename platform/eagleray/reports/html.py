@@ -17,13 +17,12 @@ import pyarrow as pa
 from markupsafe import Markup
 from PIL import Image
 
-from eagleray.reports import mixture_wording
 from eagleray.reports.files import write_whole
-from eagleray.reports.grids import grids
-from eagleray.reports.mixture_wording import verdict
+from eagleray.reports.findings import grids, verdict, words_of
 from eagleray.reports.plots import draw_pictures, write_plots
 from eagleray.reports.results import SCORES_FILE, read_results, read_scores
 from eagleray.reports.wording import (
+    at_once,
     cell,
     class_names,
     columns_of,
@@ -33,7 +32,6 @@ from eagleray.reports.wording import (
     duration,
     figure,
     footnotes,
-    is_mixture,
     listed,
     noun,
     percent,
@@ -65,6 +63,15 @@ MIXTURE_SECTIONS = (
     ("evidence", "Choice of method", (), ("evidence",)),
 )
 """Anchor, title, plots and tables of each section that adapted_moe adds, in order."""
+SEARCH_SECTIONS = (
+    ("fusion", "The fusion found", ("genotype",), ()),
+    ("modalities", "Colour and depth", (), ("modalities",)),
+    ("cells", "Cells", (), ("cells",)),
+    ("searches", "Searches", ("alphas",), ("searches",)),
+    ("speed", "Speed and memory", ("pareto",), ("speed",)),
+    ("shots", "Few pictures", (), ("shots", "shots_by_category")),
+)
+"""The same of adnas_search."""
 KINDS = {
     "missed": ("Missed defects", "Defective images that were not flagged.", "not flagged", True),
     "false_alarm": ("False alarms", "Good images that were flagged.", "flagged", True),
@@ -94,13 +101,13 @@ def write_report(out: str | Path) -> Path:
 def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> str:
     """The report as text; writes the plots to `out`, and reads the example pictures under it."""
     script = importlib.resources.files(__package__).joinpath("template/report.js").read_text(encoding="utf-8")
-    plots, tables = _plots(out, results, scores), grids(results)
-    first = "Categories" if is_mixture(results) else "Classes"
+    plots, tables, words = _plots(out, results, scores), grids(results), words_of(results)
+    first = "Categories" if at_once(results) else "Classes"
     names = {"stream": "The stream", "controls": "Controls"}
     shown = [(key, name) for key, name in names.items() if results[key]]
     parts = [
         (key, name, [plot for plot in pictures if plot in plots], [tables[table] for table in rows if table in tables])
-        for key, name, pictures, rows in MIXTURE_SECTIONS
+        for key, name, pictures, rows in MIXTURE_SECTIONS + SEARCH_SECTIONS
     ]
     parts = [one for one in parts if one[2] or one[3]]
     shown += [(key, name) for key, name, _, _ in parts]
@@ -110,7 +117,7 @@ def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> st
         .get_template("report.html.jinja")
         .render(
             r=results,
-            title=_title(results),
+            title=_title(results) if words is None else words.title(results),
             verdict=verdict(results),
             sections=[("classes", first), *shown, ("run", "About this run")],
             parts=parts,
@@ -118,7 +125,7 @@ def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> st
             tiles=_tiles(results),
             columns=columns_of(results, COLUMNS).items(),
             class_rows=_class_rows(results),
-            means_of=mixture_wording.means_of(results),
+            means_of="" if words is None else words.means_of(results),
             mean_cells=_mean_cells(results),
             notes=footnotes(results),
             removed=listed([name for name in results["order"] if name not in results["classes"]], 20),
@@ -171,8 +178,6 @@ def _run_facts(results: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _title(results: Mapping[str, Any]) -> str:
-    if is_mixture(results):
-        return mixture_wording.title(results)
     learned = count(len(results["order"]), "class", "classes")
     last = results["stream"][-1]["classes_per_expert"] if results["stream"] else {}
     experts = sum(1 for names in last.values() if names)
@@ -201,8 +206,8 @@ def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
 
     rows = sum(values["rows"] for values in classes.values())
     time = tile("Time", duration(results["seconds"]["total"]), f"at most {results['peak_rss_mb']:,.0f} MB in a process")
-    if is_mixture(results):
-        return [*(tile(*words) for words in mixture_wording.tiles(results, measured)), time]
+    if (words := words_of(results)) is not None:
+        return [*(tile(*told) for told in words.tiles(results, measured)), time]
     return [
         tile("Image AUROC", figure(mean["image_auroc"]), measured("image_auroc")),
         tile("Pixel AUROC", figure(mean["pixel_auroc"]), measured("pixel_auroc")),

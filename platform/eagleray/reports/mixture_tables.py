@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from eagleray.reports.grids import Cell, Grid, grids
+from eagleray.reports.grids import Cell, Grid, mixture_grids
 
 MOST_FIGURES = 7
 """Most columns that leave room in 80 columns for a figure and its spread side by side; in more they are stacked."""
@@ -19,10 +19,11 @@ def mixture_tables(results: Mapping[str, Any]) -> dict[str, Table]:
     Of "subclasses", "ablation" (the paper's Table 3), "losses" (Table 4), "top_k", "baselines" and "evidence"; none
     for another job.
     """
-    return {name: _drawn(grid) for name, grid in grids(results).items()}
+    return {name: draw_grid(grid) for name, grid in mixture_grids(results).items()}
 
 
-def _drawn(grid: Grid) -> Table:
+def draw_grid(grid: Grid, *, stacked: bool | None = None) -> Table:
+    """A table in words for a terminal; spreads stand below figures if `stacked`, by default where columns are many."""
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -39,11 +40,13 @@ def _drawn(grid: Grid) -> Table:
         side, folds = ("left", "fold") if column in grid.words else ("right", "ellipsis")
         heading = Text(title.replace(" ", "\n") if column not in grid.words else title)
         table.add_column(heading, justify=side, overflow=folds, no_wrap=column not in grid.words)  # type: ignore[arg-type]
-    stacked = len(grid.headings) > MOST_FIGURES
+    stacked = len(grid.headings) > MOST_FIGURES if stacked is None else stacked
+    firsts = [row[0] for row in grid.rows]
+    grouped = 0 in grid.words and len(set(firsts)) < len(firsts)
     for number, row in enumerate(grid.rows):
         # A name that repeats in the first column would hide where the next one begins.
-        again = 0 in grid.words and number > 0 and grid.rows[number - 1][0] == row[0]
-        if number and not again and 0 in grid.words:
+        again = grouped and number > 0 and firsts[number - 1] == row[0]
+        if number and grouped and not again:
             table.add_section()
         texts = ["" if again and not column else _lines(cell, stacked) for column, cell in enumerate(row)]
         strong = ["bold" if (number, column) in grid.strong else "" for column in range(len(row))]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eagleray.reports import wording
 from eagleray.reports.wording import (
     NO_REASON,
     alarms,
@@ -103,8 +102,8 @@ def tested_on(results: Mapping[str, Any]) -> str:
 
 
 def means_of(results: Mapping[str, Any]) -> str:
-    """Note for the table of the categories; "" for another job."""
-    return f"Means {tested_on(results)}" if is_mixture(results) else ""
+    """Note for the table of the categories."""
+    return f"Means {tested_on(results)}"
 
 
 def title(results: Mapping[str, Any]) -> str:
@@ -116,9 +115,7 @@ def title(results: Mapping[str, Any]) -> str:
 
 
 def verdict(results: Mapping[str, Any]) -> list[str]:
-    """What a run of any job showed, as plain sentences built from its figures."""
-    if not is_mixture(results):
-        return wording.verdict(results)
+    """What the run showed, as plain sentences built from its figures."""
     sentences = [_detection(results), _gain(results), _baselines(results), _routing(results), alarms(results)]
     return [sentence for sentence in sentences if sentence]
 

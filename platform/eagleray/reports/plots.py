@@ -9,16 +9,16 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from eagleray.errors import ResultsError
-from eagleray.reports import plot_mixture, plot_routing, plot_scores, plot_stream
+from eagleray.reports import plot_mixture, plot_routing, plot_scores, plot_stream, search_pictures
 from eagleray.reports.files import CURE
 from eagleray.reports.mixture_wording import categories, part, switches, variant_name
 from eagleray.reports.wording import (
     CONTROLS,
+    at_once,
     class_names,
     controls_in_order,
     count,
     figure,
-    is_mixture,
     listed,
     signed,
 )
@@ -46,7 +46,7 @@ def draw_pictures(results: Mapping[str, Any], scores: pa.Table | None) -> list[P
     for name, (title, draw, caption, alt) in _PICTURES.items():
         drawn = draw(results, scores)
         if drawn is not None:
-            if name == "scores" and is_mixture(results):
+            if name == "scores" and at_once(results):
                 caption = SCORES_OF_CATEGORIES
             pictures.append(Picture(name=name, title=title, caption=caption, alt=alt(results), figure=drawn))
     return pictures
@@ -208,5 +208,6 @@ _PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Mapping[str, Any]], str]]]
         "The experts are weighed by the routing network. The band is one standard deviation to either side.",
         _alt_top_k,
     ),
+    **search_pictures.PICTURES,
 }
 """File name -> title, how to draw, caption, alternative text; in the order of the report."""

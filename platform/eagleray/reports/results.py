@@ -18,10 +18,13 @@ import pyarrow.parquet
 
 from eagleray.errors import ResultsError
 from eagleray.reports.files import write_whole
+from eagleray.reports.search_checks import check_search
 
 SCHEMA_VERSION = "eagleray.results/1"
 MIXTURE_JOB = "adapted_moe"
 """The job whose results hold categories, subclasses and an ablation instead of a stream."""
+SEARCH_JOB = "adnas_search"
+"""The job whose results hold a fusion of colour and depth, and the searches that it was chosen from."""
 RESULTS_FILE = "results.json"
 SCORES_FILE = "scores.parquet"
 SCORES_SCHEMA = pa.schema(
@@ -83,6 +86,8 @@ def validate(results: Any, where: str = RESULTS_FILE) -> None:
     _check_matrix(results, where)
     if results["job"] == MIXTURE_JOB:
         _check_spaces(results, where)
+    if results["job"] == SEARCH_JOB:
+        check_search(results, where)
 
 
 def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:

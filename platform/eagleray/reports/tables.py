@@ -7,8 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from eagleray.reports.grids import grids
-from eagleray.reports.mixture_wording import verdict
+from eagleray.reports.findings import grids, verdict
 from eagleray.reports.wording import (
     cell,
     class_names,
@@ -68,7 +67,7 @@ def controls_table(results: Mapping[str, Any]) -> Table:
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """The verdict, the class table, the controls and a mixture's tables as GitHub-flavoured Markdown."""
+    """The verdict, the class table, the controls and the job's own tables as GitHub-flavoured Markdown."""
     lines = ["- " + _escaped(sentence) for sentence in verdict(results)]
     if results["data"]["generated"]:
         lines.insert(0, "**Generated demo data, not a benchmark.**\n")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eagleray.reports.results import MIXTURE_JOB
+from eagleray.reports.results import MIXTURE_JOB, SEARCH_JOB
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -99,9 +99,19 @@ def is_mixture(results: Mapping[str, Any]) -> bool:
     return bool(results["job"] == MIXTURE_JOB)
 
 
+def is_search(results: Mapping[str, Any]) -> bool:
+    """Whether these are results of adnas_search: a fusion of colour and depth for categories learned at once."""
+    return bool(results["job"] == SEARCH_JOB)
+
+
+def at_once(results: Mapping[str, Any]) -> bool:
+    """Whether the job learns categories all at once, instead of a stream of classes."""
+    return is_mixture(results) or is_search(results)
+
+
 def noun(results: Mapping[str, Any]) -> str:
     """What a row of the class table is called."""
-    return "category" if is_mixture(results) else "class"
+    return "category" if at_once(results) else "class"
 
 
 def columns_of(results: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
@@ -111,6 +121,8 @@ def columns_of(results: Mapping[str, Any], columns: Mapping[str, str]) -> dict[s
         absent = {"expert", "forgetting"}
         if not any(values["rows"] for values in results["classes"].values()):
             absent.add("rows")
+    if is_search(results):
+        absent = {"expert", "experts", "forgetting", "rows", "routing_accuracy"}
     return {key: heading for key, heading in columns.items() if key not in absent}
 
 
@@ -126,7 +138,7 @@ def footnotes(results: Mapping[str, Any]) -> list[str]:
     ]
     lines = []
     for reason, figures, names in by_reason(missing):
-        everyone = "all categories" if is_mixture(results) else "all classes"
+        everyone = "all categories" if at_once(results) else "all classes"
         whom = everyone if len(names) == len(classes) and len(names) > 1 else listed(names)
         lines.append(f"no {', '.join(figures)} for {whom}: {reason}")
     means = results["mean"].get("reasons", {})
@@ -155,12 +167,13 @@ def why_missing(results: Mapping[str, Any], name: str) -> str:
 
 
 def verdict(results: Mapping[str, Any]) -> list[str]:
-    """What the run showed, as plain sentences built from its figures; none is claimed that was not measured."""
-    sentences = [_detection(results), _experts(results), _memory(results), alarms(results)]
+    """What a stream showed, as plain sentences built from its figures; none is claimed that was not measured."""
+    sentences = [detection(results), _experts(results), _memory(results), alarms(results)]
     return [sentence for sentence in sentences if sentence]
 
 
-def _detection(results: Mapping[str, Any]) -> str:
+def detection(results: Mapping[str, Any]) -> str:
+    """Mean image AUROC with its lowest and its highest class."""
     classes, mean = results["classes"], results["mean"]["image_auroc"]
     measured = {name: classes[name]["image_auroc"] for name in class_names(results)}
     measured = {name: value for name, value in measured.items() if value is not None}

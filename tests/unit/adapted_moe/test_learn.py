@@ -150,9 +150,9 @@ def test_bytes_that_are_no_mixture_are_refused():
 def test_a_model_of_another_kind_is_refused_in_one_line(mill):
     manifest, _ = mill.keep(mill.built(mill.embed(), WHITENED_BANK))
     with pytest.raises(StoreError) as caught:
-        open_judge(mill.store, dataclasses.replace(manifest, kind="adnas"), false_alarm_rate=0.1)
+        open_judge(mill.store, dataclasses.replace(manifest, kind="oracle"), false_alarm_rate=0.1)
     assert len(str(caught.value).splitlines()) == 1
-    assert "'adnas', not 'mecad' or 'adapted_moe'" in str(caught.value)
+    assert "'oracle', not 'mecad' or 'adapted_moe'" in str(caught.value)
 
 
 def test_a_judge_of_a_new_version_takes_over_the_mixtures_that_did_not_change(mill):

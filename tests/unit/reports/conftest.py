@@ -7,6 +7,7 @@ from PIL import Image
 
 from eagleray.reports import SCORES_SCHEMA, write_report, write_results, write_scores
 from tests.unit.reports.mixture_results import build_mixture
+from tests.unit.reports.search_results import build_search
 
 ROWS = 400
 
@@ -238,5 +239,18 @@ def make_mixture():
 def mixture_report(tmp_path_factory):
     """A folder with every file of a run of adapted_moe and its report, for tests that only read."""
     out = write_run(tmp_path_factory.mktemp("mixture"), build_mixture())
+    write_report(out)
+    return out
+
+
+@pytest.fixture
+def make_search():
+    return build_search
+
+
+@pytest.fixture(scope="session")
+def search_report(tmp_path_factory):
+    """A folder with every file of a run of adnas_search and its report, for tests that only read."""
+    out = write_run(tmp_path_factory.mktemp("search"), build_search())
     write_report(out)
     return out

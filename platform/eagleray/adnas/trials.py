@@ -1,0 +1,315 @@
+"""The trials of a search, each a run of steps that can be stopped, kept and gone on with; and the port that runs them.
+
+What runs them is told what they are by specifications of plain values, so that a trial can be made anew on any machine.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+from eagleray.arrays import Floats
+from eagleray.config import to_json
+from eagleray.experts.expert_task import one_thread
+from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
+from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Modality, Stage
+from eagleray.fusion.images import RgbdImages
+from eagleray.fusion.network import NetworkConfig, modalities_of
+from eagleray.fusion.search import CandidateSearch, DartsSearch, Method, Search, SearchConfig, SearchData
+from eagleray.fusion.space import Space
+from eagleray.fusion.taps import ReconstructionTraining, TapSet
+from eagleray.fusion.training import NetworkTraining, TrainingConfig, patch_scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconstructSpec:
+    """The reconstruction network of a modality is trained, and taps are drawn with it."""
+
+    modality: Modality
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpec:
+    """An architecture is searched for."""
+
+    name: str
+    """What tables call it."""
+    method: Method
+    modalities: tuple[Modality, ...] = MODALITIES
+    stages: tuple[Stage, ...] = STAGES
+    alpha_rate: float | None = None
+    """Of DARTS; None takes the configured one."""
+    seed: int
+
+    @property
+    def space(self) -> Space:
+        """What it chooses from."""
+        return Space(modalities=self.modalities, stages=self.stages)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSpec:
+    """A network of a given architecture is trained from scratch, and scores the test pictures."""
+
+    name: str
+    genotype: Genotype
+    seed: int
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Spec: TypeAlias = ReconstructSpec | SearchSpec | TrainSpec
+
+
+class Run(Protocol):
+    """A trial under way."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        ...
+
+    def step(self) -> dict[str, float]:
+        """Go on by one step; what it came to. ``merit`` is what trials are compared by, higher is better."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values: what the next step depends on, and what came of the trial so far."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """What all trials share; it crosses to the workers once."""
+
+    train: RgbdImages
+    validation: RgbdImages
+    test: RgbdImages
+    """All categories' pictures together, in the model's scale."""
+    network: NetworkConfig
+    anomalies: AnomalyConfig
+    training: TrainingConfig
+    """Of whole networks."""
+    reconstruction: TrainingConfig
+    """Of the reconstruction networks that the search looks through."""
+    search: SearchConfig
+    search_pictures: tuple[int, int]
+    """Pictures with synthetic anomalies that searches learn from, and are judged on."""
+    taps: SearchData | None = None
+    budget: float = float("inf")
+    """Operations that random and evolutionary searches may spend, in 1e9."""
+
+    def generator(self, modalities: Sequence[Modality], training: TrainingConfig) -> AnomalyGenerator:
+        """Of anomalies that these modalities can see, for the windows of this training."""
+        size = min(training.crop, self.train.color_NYX3.shape[1])
+        config = self.anomalies
+        if len(modalities) == 1:
+            config = AnomalyConfig(**{**_fields(config), "modalities": modalities[0]})
+        return AnomalyGenerator(config, size)
+
+    def begin(self, spec: Spec) -> Run:
+        """Make a trial, before its first step."""
+        if isinstance(spec, ReconstructSpec):
+            return ReconstructRun(spec, self)
+        return SearchRun(spec, self) if isinstance(spec, SearchSpec) else TrainRun(spec, self)
+
+
+class ReconstructRun:
+    """See `ReconstructSpec`; in the end the state holds the taps."""
+
+    def __init__(self, spec: ReconstructSpec, material: Material) -> None:
+        self._spec, self._material = spec, material
+        self._generator = material.generator(MODALITIES, material.reconstruction)
+        self._training = ReconstructionTraining(
+            spec.modality, material.network, material.reconstruction, material.train, self._generator, seed=spec.seed
+        )
+
+    @property
+    def done(self) -> bool:
+        """See `Run`."""
+        return self._training.done
+
+    def step(self) -> dict[str, float]:
+        """One epoch."""
+        return {"merit": -self._training.run_epoch()}
+
+    def taps(self) -> SearchData:
+        """Taps of pictures to learn from and to judge on."""
+        count, validation = self._material.search_pictures
+        parts = ((self._material.train, count, 1), (self._material.validation, validation, 2))
+        train, held = (
+            self._training.taps(images, self._generator, count=number, seed=self._spec.seed + offset)
+            for images, number, offset in parts
+        )
+        return SearchData(train=train, validation=held)
+
+    def state(self) -> dict[str, Any]:
+        """See `Run`."""
+        return self._training.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Run`."""
+        self._training.restore(state)
+
+
+class SearchRun:
+    """See `SearchSpec`."""
+
+    def __init__(self, spec: SearchSpec, material: Material) -> None:
+        assert material.taps is not None, "searches look through taps"
+        data, config = _seen(material.taps, spec.modalities), material.search
+        if spec.alpha_rate is not None:
+            config = SearchConfig(**{**_fields(config), "alpha_rate": spec.alpha_rate})
+        self._search: Search
+        if spec.method == "darts":
+            self._search = DartsSearch(spec.space, data, material.network, config, seed=spec.seed)
+        else:
+            self._search = CandidateSearch(
+                spec.method, spec.space, data, material.network, config, seed=spec.seed, gflop=material.budget
+            )
+        self._history: list[dict[str, Any]] = []
+        self._seconds = 0.0
+
+    @property
+    def done(self) -> bool:
+        """See `Run`."""
+        return self._search.done
+
+    def step(self) -> dict[str, float]:
+        """One epoch of DARTS, or one candidate."""
+        start = time.perf_counter()
+        progress = self._search.run_step()
+        self._seconds += time.perf_counter() - start
+        self._history.append(to_json(progress))
+        return {"merit": progress.best_merit, "gflop": progress.gflop}
+
+    def state(self) -> dict[str, Any]:
+        """See `Run`."""
+        return {"search": self._search.state(), "history": self._history, "seconds": self._seconds}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Run`."""
+        self._search.restore(state["search"])
+        self._history, self._seconds = list(state["history"]), float(state["seconds"])
+
+
+class TrainRun:
+    """See `TrainSpec`; in the end the state holds the weights."""
+
+    def __init__(self, spec: TrainSpec, material: Material) -> None:
+        self._material = material
+        self.training = NetworkTraining(
+            spec.genotype,
+            material.network,
+            material.training,
+            material.train,
+            material.generator(modalities_of(spec.genotype), material.training),
+            seed=spec.seed,
+        )
+        self._seconds = 0.0
+
+    @property
+    def done(self) -> bool:
+        """See `Run`."""
+        return self.training.done
+
+    def step(self) -> dict[str, float]:
+        """One epoch."""
+        start = time.perf_counter()
+        loss = self.training.run_epoch()
+        self._seconds += time.perf_counter() - start
+        return {"merit": -loss}
+
+    def state(self) -> dict[str, Any]:
+        """See `Run`."""
+        return {"training": self.training.state(), "seconds": self._seconds}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Run`."""
+        self.training.restore(state["training"])
+        self._seconds = float(state["seconds"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of a trial."""
+
+    spec: Spec
+    state: Mapping[str, Any] = field(repr=False)
+    """As `Run.state` gave it last."""
+    stopped: Literal["asha"] | None
+    """Why it ended before it was done."""
+
+
+class TrialRunner(Protocol):
+    """Runs trials, side by side where it can, and goes on with those of an interrupted run."""
+
+    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
+        """Run trials to their end; outcomes in the order of `specs`.
+
+        Args:
+            name: of this set of trials, by which an interrupted run finds it again.
+            specs: all different.
+            material: what they share.
+            stop_early: trials that fall behind the others may be stopped.
+        """
+        ...
+
+    def map(
+        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
+    ) -> list[Result]:
+        """Call a function of the module level on each item, side by side where it can; results in order."""
+        ...
+
+
+class LocalRunner:
+    """Runs trials in this process, one after the other."""
+
+    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
+        """See `TrialRunner`; nothing is kept, and nothing is stopped."""
+        outcomes = []
+        for spec in specs:
+            with one_thread():
+                run = material.begin(spec)
+                while not run.done:
+                    run.step()
+            outcomes.append(Outcome(spec=spec, state=run.state(), stopped=None))
+        return outcomes
+
+    def map(
+        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
+    ) -> list[Result]:
+        """See `TrialRunner`."""
+        with one_thread():
+            return [function(item, material) for item in items]
+
+
+def score_test(trained: Outcome, material: Material) -> dict[str, Floats]:
+    """Patch scores (N, H, W) of the validation and test pictures by a network that was trained."""
+    assert isinstance(trained.spec, TrainSpec)
+    run = TrainRun(trained.spec, material)
+    run.restore(trained.state)
+    network = run.training.network
+    return {part: patch_scores(network, getattr(material, part)) for part in ("validation", "test")}
+
+
+def _seen(data: SearchData, modalities: Sequence[Modality]) -> SearchData:
+    """Only the taps of some modalities.
+
+    Anomalies that a single modality cannot see stay anomalies: all searches are judged by the same pictures.
+    """
+
+    def chosen(taps: TapSet) -> TapSet:
+        kept = {name: maps for name, maps in taps.taps.items() if name.split(".")[0] in modalities}
+        return TapSet(kept, taps.target_NHW)
+
+    return SearchData(train=chosen(data.train), validation=chosen(data.validation))
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__slots__}

@@ -1,0 +1,157 @@
+"""Trials on a Ray cluster: side by side, kept after every step, stopped early where they fall behind, gone on with."""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+import torch
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from threadpoolctl import threadpool_limits
+
+from eagleray.adnas import Material, Outcome, Spec
+from eagleray.config import check_at_least, fingerprint
+from eagleray.errors import EagleRayError, ResultsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_STATE = "state.pt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneConfig:
+    """How trials share the cluster."""
+
+    cpus: int = 1
+    """CPUs that a trial is given; it computes on one thread, whose sums are the same on every machine of a kind."""
+    concurrent: int = 0
+    """Trials at the same time; 0 is as many as there is room for."""
+    max_failures: int = 3
+    """Times that a trial is gone on with after its worker died."""
+    grace: int = 4
+    """Steps that every trial is given before ASHA may stop it."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("cpus", 1), ("concurrent", 0), ("max_failures", 0), ("grace", 1)):
+            check_at_least(f"--tune.{name.replace('_', '-')}", getattr(self, name), low)
+
+
+class Trial(tune.Trainable):  # type: ignore[misc]
+    """A run of `eagleray.adnas`, as Tune drives it."""
+
+    def setup(self, config: dict[str, Any], specs: Sequence[Spec], material: Material) -> None:
+        """Called by Tune in the trial's worker."""
+        torch.set_num_threads(1)
+        threadpool_limits(1)
+        self._specs, self._material = specs, material
+        self._run = material.begin(specs[config["number"]])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called by Tune where a worker takes on another trial: to start one takes longer than many a trial."""
+        self._run = self._material.begin(self._specs[new_config["number"]])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One step."""
+        found = self._run.step()
+        return {**found, "finished": self._run.done, "done": self._run.done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Keep what the next step depends on."""
+        torch.save(self._run.state(), Path(checkpoint_dir) / _STATE)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Go on from there."""
+        self._run.restore(_load(Path(checkpoint_dir)))
+
+
+class TuneRunner:
+    """Runs trials by Ray Tune; Ray has to be connected.
+
+    Args:
+        folder: for the trials' states: a folder or URI that all nodes can reach.
+        config: how trials share the cluster.
+    """
+
+    def __init__(self, folder: str, config: TuneConfig) -> None:
+        self._folder, self._config = folder, config
+
+    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
+        """See `eagleray.adnas.TrialRunner`.
+
+        Raises:
+            EagleRayError: a trial ended with it.
+            ResultsError: a trial failed more often than is allowed.
+        """
+        names = [f"{number:02d}-{getattr(spec, 'name', name)}-seed{spec.seed}" for number, spec in enumerate(specs)]
+        trainable = tune.with_resources(
+            tune.with_parameters(Trial, specs=tuple(specs), material=material), {"cpu": self._config.cpus}
+        )
+        place = f"{name}-{fingerprint(specs)}"
+        if tune.Tuner.can_restore(f"{self._folder}/{place}"):
+            tuner = tune.Tuner.restore(f"{self._folder}/{place}", trainable, resume_errored=True)
+        else:
+            tuner = tune.Tuner(
+                trainable,
+                param_space={"number": tune.grid_search(list(range(len(specs))))},
+                tune_config=tune.TuneConfig(
+                    metric="merit",
+                    mode="max",
+                    scheduler=self._scheduler(material) if stop_early else None,
+                    max_concurrent_trials=self._config.concurrent or None,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: names[trial.config["number"]],
+                    trial_dirname_creator=lambda trial: names[trial.config["number"]],
+                ),
+                run_config=tune.RunConfig(
+                    name=place,
+                    storage_path=self._folder,
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
+                    failure_config=tune.FailureConfig(max_failures=self._config.max_failures),
+                    verbose=0,
+                ),
+            )
+        with contextlib.redirect_stdout(io.StringIO()):  # Tune's own tables: the job has a progress line
+            results = tuner.fit()
+        found = {result.config["number"]: result for result in results}
+        return [self._outcome(spec, found[number], names[number]) for number, spec in enumerate(specs)]
+
+    def map(
+        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
+    ) -> list[Result]:
+        """See `eagleray.adnas.TrialRunner`."""
+        shared = ray.put(material)
+        remote = ray.remote(num_cpus=self._config.cpus)(_call)
+        found: list[Result] = ray.get([remote.remote(function, item, shared) for item in items])
+        return found
+
+    def _scheduler(self, material: Material) -> ASHAScheduler:
+        most = max(material.search.epochs, self._config.grace + 1)
+        return ASHAScheduler(max_t=most, grace_period=self._config.grace, reduction_factor=2)
+
+    def _outcome(self, spec: Spec, result: Any, name: str) -> Outcome:
+        if result.error is not None:
+            cause = getattr(result.error, "cause", result.error)
+            if isinstance(cause, EagleRayError):
+                raise cause
+            reason = str(result.error).strip().splitlines()[-1]
+            raise ResultsError(result.path, f"trial {name} failed ({reason}); run again with --resume")
+        with result.checkpoint.as_directory() as folder:
+            state = _load(Path(folder))
+        return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(folder / _STATE, weights_only=True)
+    return state
+
+
+def _call(function: Callable[[Any, Material], Any], item: Any, material: Material) -> Any:
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return function(item, material)
