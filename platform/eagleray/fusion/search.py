@@ -241,20 +241,24 @@ class CandidateSearch:
         self._config, self._seed, self._budget = config, seed, gflop
         self._tried: list[tuple[Genotype, float]] = []
         self._gflop = 0.0
+        self._draw()
 
     @property
     def done(self) -> bool:
-        """Whether another candidate as costly as the mean one would exceed the budget."""
-        tried = len(self._tried)
-        return tried > 0 and self._gflop * (tried + 1) / tried > self._budget
+        """Whether the next candidate would exceed the budget."""
+        return len(self._tried) > 0 and self._gflop + self._next_gflop > self._budget
+
+    def _draw(self) -> None:
+        self._next = self._candidate(np.random.default_rng((self._seed, len(self._tried))))
+        self._next_gflop = candidate_gflop(self._next, self._data, self._network, self._config)
 
     def run_step(self) -> Progress:
         """One candidate."""
-        random = np.random.default_rng((self._seed, len(self._tried)))
-        genotype = self._next(random)
-        reached, gflop = train_candidate(genotype, self._data, self._network, self._config, seed=self._seed)
-        self._gflop += gflop
+        genotype = self._next
+        reached = train_candidate(genotype, self._data, self._network, self._config, seed=self._seed)
+        self._gflop += self._next_gflop
         self._tried.append((genotype, reached))
+        self._draw()
         best, best_merit = max(self._tried, key=lambda one: one[1])
         return Progress(
             step=len(self._tried),
@@ -266,7 +270,7 @@ class CandidateSearch:
             changed=True,
         )
 
-    def _next(self, random: np.random.Generator) -> Genotype:
+    def _candidate(self, random: np.random.Generator) -> Genotype:
         if self._method == "random" or len(self._tried) < self._config.population:
             return self._space.sample(random)
         living = self._tried[-self._config.population :]  # the oldest dies
@@ -282,17 +286,16 @@ class CandidateSearch:
         """See `Search`."""
         self._tried = [(Genotype.from_json(one, "checkpoint"), float(reached)) for one, reached in state["tried"]]
         self._gflop = float(state["gflop"])
+        self._draw()
 
 
 def train_candidate(
     genotype: Genotype, data: SearchData, network: NetworkConfig, config: SearchConfig, *, seed: int
-) -> tuple[float, float]:
-    """Train the fusion network of one architecture for a few epochs; returns its merit and what it cost, in 1e9."""
+) -> float:
+    """Train the fusion network of one architecture for a few epochs; returns its merit."""
     with seeded(seed):
         module = FusionModule(genotype, network)
     optimizer = Optimizer(module.parameters(), config.weight_rate, network="a candidate")
-    gflop_step = _gflop_of_step(module, data.train, config.batch_size)
-    num_steps = 0
     for epoch in range(config.candidate_epochs):
         module.train()
         random = np.random.default_rng((seed, epoch))
@@ -301,9 +304,15 @@ def train_candidate(
             taps, target_NHW = data.train.batch(numbers)
             loss = focal_loss(module(taps), target_NHW)
             optimizer.step(loss, (epoch + step / len(batches)) / config.candidate_epochs)
-        num_steps += len(batches)
-    reached = merit(_logits(module, data.validation), data.validation.target_NHW)
-    return reached, num_steps * gflop_step
+    return merit(_logits(module, data.validation), data.validation.target_NHW)
+
+
+def candidate_gflop(genotype: Genotype, data: SearchData, network: NetworkConfig, config: SearchConfig) -> float:
+    """What `train_candidate` spends on an architecture, in 1e9 operations."""
+    with seeded(0):
+        module = FusionModule(genotype, network)
+    num_steps = config.candidate_epochs * max(1, round(len(data.train) / config.batch_size))
+    return num_steps * _gflop_of_step(module, data.train, config.batch_size)
 
 
 def derive(module: SearchModule) -> Genotype:

@@ -1,0 +1,151 @@
+import dataclasses
+import math
+import sys
+
+import pytest
+
+pytest.importorskip("ray")
+
+from eagleray.adnas import FusionSession
+from eagleray.console import run_main
+from eagleray.data import open_rgbd, write_solids
+from eagleray.errors import ConfigError
+from eagleray.fusion.anomalies import AnomalyConfig
+from eagleray.fusion.network import NetworkConfig
+from eagleray.fusion.search import SearchConfig
+from eagleray.fusion.training import TrainingConfig
+from eagleray.reports import read_results, read_scores
+from eagleray.storage import ModelStore
+from eagleray.sweeps.search_job import PRESETS, SearchJob, check_step, run_search_job
+from jobs import adnas_search
+
+TINY = SearchJob(
+    address="none",
+    image_size=32,
+    network=NetworkConfig(width=4, channels=8),
+    anomalies=AnomalyConfig(num_textures=3),
+    training=TrainingConfig(epochs=1, pictures=16, batch_size=8, crop=32),
+    reconstruction_epochs=1,
+    search=SearchConfig(epochs=2, batch_size=16, candidate_epochs=1),
+    search_pictures=(48, 48),
+    alpha_rates=(1e-2,),
+    baselines=("random", "single", "color"),
+    retrainings=2,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A whole run on one solid, in this process."""
+    root = tmp_path_factory.mktemp("search")
+    counts = {"num_train": 4, "num_validation": 3, "num_test_good": 2, "num_test_defective": 2}
+    write_solids(root / "data", image_size=48, classes=("gear",), **counts)
+    job = dataclasses.replace(TINY, data=root / "data", out=root / "out")
+    return job, run_search_job(job)
+
+
+def test_every_search_and_baseline_has_a_row_and_the_best_is_trained_from_further_seeds(run):
+    _, results = run
+    rows = {row["name"]: row for row in results["searches"]}
+    assert list(rows) == ["darts-0", "random-0", "early-0", "middle-0", "late-0", "color-0", "scratch-1"]
+    assert results["kept"] == "darts-0"
+    assert results["genotype"] == rows["darts-0"]["genotype"] == rows["scratch-1"]["genotype"]
+    assert [stage for stage, cell in rows["middle-0"]["genotype"]["cells"].items() if cell] == ["middle"]
+    assert "depth" not in str(rows["color-0"]["genotype"])
+    budget = rows["darts-0"]["budget_gflop"]
+    assert all(0 <= row["budget_gflop"] <= budget * 1.001 for row in rows.values())
+    for row in rows.values():
+        assert 0 <= row["image_auroc"] <= 1
+        assert min(row["frames_per_s"], row["weights_mb"], row["peak_mb"]) > 0
+        assert row["categories"]["gear"]["image_auroc"] == row["image_auroc"]
+    assert [len(rows[name]["history"]) for name in ("darts-0", "random-0", "scratch-1")] == [2, 0, 0]
+
+
+def test_figures_of_either_modality_and_of_both_are_told_with_their_seeds(run):
+    _, results = run
+    assert [(row["modalities"], row["seed"]) for row in results["modalities"]] == [
+        ("color+depth", 0),
+        ("color+depth", 1),
+        ("color", 0),
+    ]
+    assert results["modalities"][0]["image_auroc"] == results["classes"]["gear"]["image_auroc"]
+
+
+def test_the_files_of_a_run_can_be_read_and_its_report_stands_beside_them(run):
+    job, results = run
+    assert read_results(job.out)["classes"] == results["classes"]
+    assert "gear" in (job.out / "report.html").read_text()
+    assert {path.stem for path in (job.out / "plots").glob("*.png")} >= {"genotype", "alphas", "pareto", "scores"}
+
+
+def test_the_stored_model_gives_the_scores_that_the_run_wrote(run):
+    job, _ = run
+    session = FusionSession.open(ModelStore.open(job.out / "model"))
+    (category,) = open_rgbd(job.data)
+    by_path = {row["path"]: row for row in read_scores(job.out).to_pylist()}
+    assert len(by_path) == len(category.test)
+    for sample in category.test:
+        found = session.score(sample, category="gear")
+        assert found.score == by_path[sample.sample.path]["score"]
+        assert found.p_value == by_path[sample.sample.path]["p_value"]
+        assert found.anomalous == by_path[sample.sample.path]["flagged"]
+
+
+def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_settings(run):
+    job, results = run
+    with pytest.raises(ConfigError, match="--out must be a new folder, or --resume"):
+        run_search_job(job)
+    with pytest.raises(ConfigError, match="--resume must be given with the settings"):
+        run_search_job(dataclasses.replace(job, resume=True, seed=1))
+    again = run_search_job(dataclasses.replace(job, resume=True))
+    assert again["model_version"] == results["model_version"]
+    assert again["classes"] == results["classes"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"image_size": 100}, "--image-size must be a multiple of 8"),
+        ({"alpha_rates": ()}, "--alpha-rates must be"),
+        ({"alpha_rates": (0.0,)}, "--alpha-rates must be"),
+        ({"shots": -1}, "--shots must be at least 0"),
+        ({"retrainings": 0}, "--retrainings must be at least 1"),
+        ({"search_pictures": (8, 8)}, "--search-pictures must be at least 32 each"),
+        ({"seed": -1}, "--seed must be in 0 to"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_the_name_of_its_flag(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        SearchJob(**wrong)
+
+
+def test_more_shots_than_there_are_pictures_are_refused(run, tmp_path):
+    job, _ = run
+    with pytest.raises(ConfigError, match="--shots must be from 1 to 4"):
+        run_search_job(dataclasses.replace(job, shots=5, out=tmp_path))
+
+
+def test_one_step_of_a_network_tells_its_sizes(monkeypatch, capsys):
+    found = check_step(TINY)
+    assert found["parameters"] * 4 < found["weights_mb"] * 2**20 < found["parameters"] * 4.3  # buffers are few
+    assert found["training_peak_mb"] > found["peak_mb"] > 0
+    assert math.isfinite(found["loss"])
+    monkeypatch.setattr(sys, "argv", ["x", "--check", "--image-size", "32", "--network.width", "4"])
+    monkeypatch.setitem(PRESETS, "laptop", TINY)
+    assert run_main(adnas_search.main) == 0
+    printed = dict(line.split() for line in capsys.readouterr().out.strip().splitlines())
+    assert float(printed["parameters"].replace(",", "")) == found["parameters"]
+
+
+def test_the_papers_preset_has_the_papers_sizes():
+    paper = PRESETS["paper"]
+    assert (paper.image_size, paper.network.width, paper.search.epochs, paper.training.epochs) == (256, 128, 80, 600)
+
+
+def test_a_wrong_flag_and_a_wrong_folder_are_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path):
+    for flags in (["--imagesize", "3"], ["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]):
+        monkeypatch.setattr(sys, "argv", ["jobs/adnas_search.py", *flags])
+        assert run_main(adnas_search.main) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert told.count("\n") == 1
