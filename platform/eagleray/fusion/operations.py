@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from eagleray.fusion.genotype import OPERATIONS, Operation
 
-_GUIDES = 8
-"""Side of the grid that attention looks at: full attention would cost the square of the number of patches."""
+_COARSER = 4
+"""Patches along each side of what attention looks at: full attention would cost the square of the number of patches."""
 
 
 class Add(nn.Module):
@@ -57,7 +57,7 @@ class Gate(nn.Module):
 
 
 class GuidedAttention(nn.Module):
-    """Each patch of the first map asks the second one, pooled to a coarse grid, and adds what it is told."""
+    """Each patch of the first map asks the second one, pooled to squares of 4 x 4 patches, and adds what it is told."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -68,8 +68,7 @@ class GuidedAttention(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Attend."""
-        height, width = first.shape[2:]
-        guide = nn.functional.avg_pool2d(second, (max(1, height // _GUIDES), max(1, width // _GUIDES)))
+        guide = nn.functional.avg_pool2d(second, _COARSER, ceil_mode=True)
         query_NPC = self.query(first).flatten(2).transpose(1, 2)
         key_NQC, value_NQC = (layer(guide).flatten(2).transpose(1, 2) for layer in (self.key, self.value))
         weights_NPQ = torch.softmax(query_NPC @ key_NQC.transpose(1, 2) * first.shape[1] ** -0.5, dim=2)

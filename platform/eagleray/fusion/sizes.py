@@ -48,7 +48,7 @@ def measure(network: nn.Module, run: Callable[[], Any], *, repeats: int = 20) ->
 def peak_bytes(run: Callable[[], Any]) -> int:
     """The most bytes that tensors made by `run` hold at one time: the same on every machine of a kind.
 
-    On CUDA torch counts them itself; here every tensor is followed from its making to its end. What an operation
+    Every tensor is followed from its making to its end. What an operation
     needs inside itself is not seen.
     """
     with _Counter() as counter:

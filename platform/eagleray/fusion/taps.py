@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from eagleray.arrays import Halves, Ints
+from eagleray.errors import ConfigError
 from eagleray.fusion.anomalies import AnomalyGenerator
 from eagleray.fusion.genotype import Modality
 from eagleray.fusion.images import RgbdImages, corrupted, cropped
@@ -124,5 +125,7 @@ def merit(logits_NHW: np.ndarray[Any, Any], target_NHW: np.ndarray[Any, Any]) ->
     pictures = auroc(logits_NHW.max(axis=(1, 2)), target_NHW.max(axis=(1, 2)) > 0)
     patches = auroc(logits_NHW.reshape(-1), target_NHW.reshape(-1) > 0)
     if pictures is None or patches is None:
-        raise ValueError("the validation set needs pictures with and without an anomaly")
+        share = float((target_NHW.max(axis=(1, 2)) > 0).mean())
+        needed = "such that some of --search-pictures have an anomaly and some have none"
+        raise ConfigError("--anomalies.share", needed, share)
     return (pictures + patches) / 2

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from eagleray.errors import TrainingDiverged
+from eagleray.errors import ConfigError, TrainingDiverged
 from eagleray.fusion.genotype import MODALITIES
 from eagleray.fusion.images import RgbdImages
 from eagleray.fusion.reconstruction import tap_channels, tap_names
@@ -147,5 +147,5 @@ def test_the_merit_is_the_mean_of_the_auroc_of_pictures_and_that_of_patches(logi
 
 @pytest.mark.parametrize("target", [np.zeros((2, 2, 2)), np.ones((2, 2, 2)), grids([0, 1, 0, 0], [1, 0, 0, 0])])
 def test_pictures_of_one_kind_have_no_merit(target):
-    with pytest.raises(ValueError, match="with and without an anomaly"):
+    with pytest.raises(ConfigError, match=r"--anomalies\.share must be such that"):
         merit(np.zeros((2, 2, 2), np.float32), target)
