@@ -19,8 +19,8 @@ from eagleray.adnas.trials import (
 )
 from eagleray.experts import ScoringConfig
 from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Stage
-from eagleray.fusion.network import FusionNetwork, SearchModule
-from eagleray.fusion.search import SearchConfig, SearchData, gflop_of_search
+from eagleray.fusion.network import FusionNetwork
+from eagleray.fusion.search import SearchConfig, SearchData
 from eagleray.fusion.sizes import measure
 from eagleray.fusion.space import Space
 
@@ -153,16 +153,12 @@ class Study:
         for part in parts[1:]:
             train, validation = train.joined(part.train), validation.joined(part.validation)
         self._material = dataclasses.replace(self._material, taps=SearchData(train=train, validation=validation))
-        budget = gflop_of_search(
-            SearchModule(Space(), self._material.network),
-            SearchData(train=train, validation=validation),
-            self._material.search,
-        )
-        self._material = dataclasses.replace(self._material, budget=budget)
 
     def search(self) -> None:
-        """Search: trials of DARTS, of which those that fall behind are stopped, then the baselines."""
+        """Search: trials of DARTS, of which those that fall behind are stopped, then the baselines on as much."""
         ours = self._runner.run("search", self._config.search_specs(), self._material, stop_early=True)
+        budget = max(float(outcome.state["history"][-1]["gflop"]) for outcome in ours)
+        self._material = dataclasses.replace(self._material, budget=budget)
         others = self._runner.run("baselines", self._config.baseline_specs(), self._material)
         self.found = [Found.of(outcome, self._material.search) for outcome in (*ours, *others)]
         whole = [one for one in self.found if one.method == "darts" and one.stopped != "asha"]

@@ -33,8 +33,8 @@ class SearchConfig:
     """How architectures are searched for."""
 
     epochs: int = 12
-    """Of DARTS: each is one pass for the weights over the training set, and one for the architecture over the
-    validation set."""
+    """Of DARTS: each is one pass for the weights over the training set and, after the warm-up, one for the
+    architecture over the validation set."""
     batch_size: int = 16
     """Pictures in a step."""
     weight_rate: float = 3e-3
@@ -43,15 +43,19 @@ class SearchConfig:
     """Learning rate of the architecture."""
     alpha_decay: float = 1e-3
     """Weight decay of the architecture."""
+    warmup: int = 3
+    """Epochs of DARTS in which only the weights learn: features that are learned slowly would be given up at once."""
     patience: int = 5
     """Epochs without a change of the derived architecture after which it has settled."""
     candidate_epochs: int = 3
-    """Epochs that each candidate of random and evolutionary search is trained for."""
+    """Epochs that candidates are trained for to be compared: those of random and evolutionary search, and every
+    architecture that DARTS derives on its way."""
     population: int = 6
     """Of evolutionary search; a third of them, drawn at random, compete to be the next parent."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 2), ("patience", 1), ("candidate_epochs", 1)):
+        lows = (("epochs", 1), ("batch_size", 2), ("warmup", 0), ("patience", 1), ("candidate_epochs", 1))
+        for name, low in lows:
             check_at_least(f"--search.{name.replace('_', '-')}", getattr(self, name), low)
         check_at_least("--search.population", self.population, 2)
         for name in ("weight_rate", "alpha_rate"):
@@ -69,7 +73,7 @@ class Progress:
     genotype: Genotype
     """The architecture of this step."""
     merit: float
-    """Of this step's architecture; of DARTS that of the mixed network it is derived from."""
+    """Of this step's architecture, its fusion network trained for a few epochs (`train_candidate`)."""
     best: Genotype
     """The best so far, by merit."""
     best_merit: float
@@ -117,7 +121,7 @@ class DartsSearch:
     def __init__(
         self, space: Space, data: SearchData, network: NetworkConfig, config: SearchConfig, *, seed: int
     ) -> None:
-        self._data, self._config, self._seed = data, config, seed
+        self._data, self._network, self._config, self._seed = data, network, config, seed
         with seeded(seed):
             self._module = SearchModule(space, network)
         weights = self._module.network_parameters()
@@ -129,9 +133,10 @@ class DartsSearch:
             weight_decay=config.alpha_decay,
         )
         self._gflop_step = _gflop_of_step(self._module, data.train, config.batch_size)
-        self._step, self._settled, self._steps_done = 0, 0, 0
+        self._step, self._settled = 0, 0
+        self._gflop = 0.0
         self._last: Genotype | None = None
-        self._best: tuple[Genotype, float] | None = None
+        self._merits: dict[Genotype, float] = {}
 
     @property
     def done(self) -> bool:
@@ -147,22 +152,25 @@ class DartsSearch:
         """One epoch."""
         random = np.random.default_rng((self._seed, self._step))
         self._learn_weights(random)
-        self._learn_architecture(random)
+        warm = self._step >= self._config.warmup
+        if warm:
+            self._learn_architecture(random)
         genotype = derive(self._module)
-        reached = merit(_logits(self._module, self._data.validation), self._data.validation.target_NHW)
+        if genotype not in self._merits:
+            self._merits[genotype] = train_candidate(genotype, self._data, self._network, self._config, seed=self._seed)
+            self._gflop += candidate_gflop(genotype, self._data, self._network, self._config)
         changed = genotype != self._last
-        self._settled = 0 if changed else self._settled + 1
+        self._settled = self._settled + 1 if warm and not changed else 0
         self._last = genotype
-        if self._best is None or reached > self._best[1]:
-            self._best = (genotype, reached)
         self._step += 1
+        best, best_merit = max(self._merits.items(), key=lambda one: one[1])
         return Progress(
             step=self._step,
             genotype=genotype,
-            merit=reached,
-            best=self._best[0],
-            best_merit=self._best[1],
-            gflop=self._steps_done * self._gflop_step,
+            merit=self._merits[genotype],
+            best=best,
+            best_merit=best_merit,
+            gflop=self._gflop,
             changed=changed,
             alphas=softmaxed(self._module),
         )
@@ -176,7 +184,7 @@ class DartsSearch:
             loss = focal_loss(self._module(taps), target_NHW)
             self._weights.step(loss, (self._step + step / len(batches)) / self._config.epochs)
         self._module.alphas.requires_grad_(True)
-        self._steps_done += len(batches)
+        self._gflop += len(batches) * self._gflop_step
 
     def _learn_architecture(self, random: np.random.Generator) -> None:
         self._module.train()  # as in BM-NAS
@@ -189,16 +197,16 @@ class DartsSearch:
             for parameter, gradient in zip(self._module.alphas.values(), gradients, strict=True):
                 parameter.grad = gradient
             self._alphas.step()
-        self._steps_done += len(batches)
+        self._gflop += len(batches) * self._gflop_step
 
     def state(self) -> dict[str, Any]:
         """See `Search`."""
         return {
             "step": self._step,
-            "steps_done": self._steps_done,
+            "gflop": self._gflop,
             "settled": self._settled,
             "last": self._last and self._last.to_json(),
-            "best": self._best and (self._best[0].to_json(), self._best[1]),
+            "merits": [(one.to_json(), reached) for one, reached in self._merits.items()],
             "module": self._module.state_dict(),
             "weights": self._weights.state(),
             "alphas": self._alphas.state_dict(),
@@ -206,9 +214,9 @@ class DartsSearch:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See `Search`."""
-        self._step, self._steps_done, self._settled = (int(state[n]) for n in ("step", "steps_done", "settled"))
+        self._step, self._settled, self._gflop = int(state["step"]), int(state["settled"]), float(state["gflop"])
         self._last = state["last"] and Genotype.from_json(state["last"], "checkpoint")
-        self._best = state["best"] and (Genotype.from_json(state["best"][0], "checkpoint"), float(state["best"][1]))
+        self._merits = {Genotype.from_json(one, "checkpoint"): float(reached) for one, reached in state["merits"]}
         self._module.load_state_dict(state["module"])
         self._weights.restore(state["weights"])
         self._alphas.load_state_dict(state["alphas"])
@@ -354,13 +362,6 @@ def _logits(module: nn.Module, data: TapSet, *, batch_size: int = 32) -> Floats:
     with torch.inference_mode():
         found: Floats = np.concatenate([module(data.batch(numbers)[0]).numpy() for numbers in parts])
     return found
-
-
-def gflop_of_search(module: SearchModule, data: SearchData, config: SearchConfig) -> float:
-    """What DARTS spends at most over this space and data, in 1e9 operations: the budget of the other searches."""
-    sizes = (len(data.train), len(data.validation))
-    num_steps = sum(max(1, round(size / config.batch_size)) for size in sizes)
-    return config.epochs * num_steps * _gflop_of_step(module, data.train, config.batch_size)
 
 
 def _gflop_of_step(module: Callable[[Mapping[str, Tensor]], Tensor], data: TapSet, batch_size: int) -> float:

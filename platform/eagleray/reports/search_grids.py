@@ -95,7 +95,7 @@ def searches_grid(results: Row) -> Grid | None:
         name="searches",
         title="Every search and baseline",
         caption=f"{budget_words(rows)}. Bold is the fusion that was kept, for its merit on validation pictures with "
-        "synthetic anomalies; no test picture was looked at to choose. Merits compare within a method. Ended: its "
+        "synthetic anomalies; no test picture was looked at to choose. Ended: its "
         "budget was used, it had settled on a fusion, or it was stopped behind the others (ASHA).",
         headings=titles,
         words=frozenset({0, 8}),

@@ -81,7 +81,7 @@ class SearchJob:
     """Learning rates of the architecture that each of them is tried with."""
     baselines: tuple[Baseline, ...] = ("random", "single", "color", "depth")
     """What is compared at equal budget: random and evolutionary search, single modules, pairs of them, one modality."""
-    retrainings: int = 3
+    retrainings: int = 2
     """Trainings of the best architecture from scratch, each from another seed."""
     search_pictures: tuple[int, int] = (384, 192)
     """Pictures with synthetic anomalies that searches learn from, and are judged on."""

@@ -24,7 +24,7 @@ def tiny_material(**fields):
         anomalies=AnomalyConfig(areas=(0.1, 0.3), heights=(1.0, 2.0), num_textures=4),
         training=training,
         reconstruction=dataclasses.replace(training, pictures=4),
-        search=SearchConfig(epochs=3, batch_size=4, candidate_epochs=1, population=2),
+        search=SearchConfig(epochs=3, batch_size=4, warmup=0, candidate_epochs=1, population=2),
         search_pictures=(8, 10),
     )
     return dataclasses.replace(material, **fields)
