@@ -125,13 +125,13 @@ def speed_grid(results: Row) -> Grid | None:
         name="speed",
         title="Frame rate, memory and image AUROC",
         caption=f"{_seeds_words(found.values())} Weights: size of what is stored. Peak: most memory in use while a "
-        "picture is judged, weights included.",
+        "picture is judged, weights not counted.",
         headings=["method", *units.values(), "I-AUROC"],
         words=frozenset({0}),
         rows=[
             [
                 Cell(method_name(name)),
-                *(_quantity([row[key] for row in rows], 1 if key == "frames_per_s" else 0) for key in units),
+                *(_quantity([row[key] for row in rows], _digits(rows, key)) for key in units),
                 spread_cell(over_seeds(row["image_auroc"] for row in rows)),
             ]
             for name, rows in found.items()
@@ -213,6 +213,11 @@ def _best(block: Sequence[Sequence[Spread]]) -> set[tuple[int, int]]:
     """Places of the best of each column, as (row, column)."""
     columns = enumerate(zip(*block, strict=True))
     return {(row, column) for column, cells in columns for row in highest([cell["mean"] for cell in cells])}
+
+
+def _digits(rows: Sequence[Row], key: str) -> int:
+    """Of a frame rate or a size in MB: more of what is small."""
+    return 1 if key == "frames_per_s" else 0 if min(row[key] for row in rows) >= 10 else 2
 
 
 def _quantity(values: Sequence[float], digits: int) -> Cell:

@@ -148,9 +148,14 @@ def _speed(results: Row) -> str:
     if best is None or best["frames_per_s"] is None:
         return ""
     return (
-        f"It judges {best['frames_per_s']:,.1f} pictures a second, with {best['weights_mb']:,.0f} MB of weights and "
-        f"{best['peak_mb']:,.0f} MB of memory at its peak."
+        f"It judges {best['frames_per_s']:,.1f} pictures a second, with {megabytes(best['weights_mb'])} of weights and "
+        f"{megabytes(best['peak_mb'])} of maps at its peak."
     )
+
+
+def megabytes(value: float) -> str:
+    """Such as 590 MB; two digits of what is small."""
+    return f"{value:,.0f} MB" if value >= 10 else f"{value:.2g} MB"
 
 
 def tiles(results: Row, measured: Callable[[str], str]) -> list[tuple[str, str, str]]:
@@ -168,8 +173,8 @@ def tiles(results: Row, measured: Callable[[str], str]) -> list[tuple[str, str, 
         known.append(("What depth adds", gain_by_depth, f"image AUROC; colour alone has {figure(means['color'])}"))
     if best is not None and best["frames_per_s"] is not None:
         known.append(("Frames per second", f"{best['frames_per_s']:,.1f}", "colour and depth are one frame"))
-        weights = f"at its peak; {best['weights_mb']:,.0f} MB are weights"
-        known.append(("Memory", f"{best['peak_mb']:,.0f} MB", weights))
+        weights = f"of maps at its peak, beside {megabytes(best['weights_mb'])} of weights"
+        known.append(("Memory", megabytes(best["peak_mb"]), weights))
     return known
 
 

@@ -57,7 +57,7 @@ def test_the_figures_of_a_search_stand_in_the_page(page, make_search):
         "10 categories, colour and depth, best of 4 searches",
         "Figures of the fusion that was kept, darts-2",
         f"{best['peak_mb']:,.0f} MB",
-        f"at its peak; {best['weights_mb']:,.0f} MB are weights",
+        f"of maps at its peak, beside {best['weights_mb']:,.0f} MB of weights",
         "What depth adds",
     ):
         assert fact in page.text

@@ -237,7 +237,7 @@ def test_frame_rate_weights_and_peak_stand_apart(make_search):
     text = printed(search_tables(results)["speed"], 100)
     line = next(line for line in text.splitlines() if "Random" in line).split()
     assert line[2:8] == ["21.0", "±1.0", "270", "±0", "1,600", "±100"]
-    assert "weights included" in text
+    assert "weights not counted" in text
 
 
 def test_few_pictures_are_told_only_where_they_were_learned_from(make_search):
