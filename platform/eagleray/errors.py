@@ -97,7 +97,7 @@ class TooFewImages(EagleRayError):
     def __str__(self) -> str:
         name, found, needed, where = self.args
         return (
-            f"class {name!r}: {found} good images under {where}, at least {needed} are needed to fit the bank and to "
+            f"class {name!r}: {found} good images under {where}, at least {needed} are needed to learn it and to "
             f"calibrate its threshold; add good images"
         )
 

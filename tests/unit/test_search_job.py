@@ -74,6 +74,7 @@ def test_figures_of_either_modality_and_of_both_are_told_with_their_seeds(run):
 def test_the_files_of_a_run_can_be_read_and_its_report_stands_beside_them(run):
     job, results = run
     assert read_results(job.out)["classes"] == results["classes"]
+    assert results["peak_rss_mb"] == results["processes"]["driver"] > 100
     assert "gear" in (job.out / "report.html").read_text()
     assert {path.stem for path in (job.out / "plots").glob("*.png")} >= {"genotype", "alphas", "pareto", "scores"}
 

@@ -3,6 +3,7 @@
 What runs them is told what they are by specifications of plain values, so that a trial can be made anew on any machine.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class Material:
         size = min(training.crop, self.train.color_NYX3.shape[1])
         config = self.anomalies
         if len(modalities) == 1:
-            config = AnomalyConfig(**{**_fields(config), "modalities": modalities[0]})
+            config = dataclasses.replace(config, modalities=modalities[0])
         return AnomalyGenerator(config, size)
 
     def begin(self, spec: Spec) -> Run:
@@ -164,7 +165,7 @@ class SearchRun:
         assert material.taps is not None, "searches look through taps"
         data, config = _seen(material.taps, spec.modalities), material.search
         if spec.alpha_rate is not None:
-            config = SearchConfig(**{**_fields(config), "alpha_rate": spec.alpha_rate})
+            config = dataclasses.replace(config, alpha_rate=spec.alpha_rate)
         self._search: Search
         if spec.method == "darts":
             self._search = DartsSearch(spec.space, data, material.network, config, seed=spec.seed)
@@ -309,7 +310,3 @@ def _seen(data: SearchData, modalities: Sequence[Modality]) -> SearchData:
         return TapSet(kept, taps.target_NHW)
 
     return SearchData(train=chosen(data.train), validation=chosen(data.validation))
-
-
-def _fields(config: Any) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__slots__}

@@ -32,7 +32,7 @@ from eagleray.adnas import (
 from eagleray.config import check_at_least, fingerprint, to_json
 from eagleray.continual import EvaluationConfig, PixelTask, Progress, silent
 from eagleray.data import RgbdCategory, image_digest, open_rgbd, write_solids
-from eagleray.distributed import cluster
+from eagleray.distributed import cluster, peak_rss_mb
 from eagleray.errors import ConfigError, ResultsError
 from eagleray.experts import ScoringConfig
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
@@ -176,6 +176,10 @@ def run_search_job(job: SearchJob, *, progress: Progress = silent) -> dict[str, 
     with _runner(job) as (runner, map_tasks):
         run.study(runner, map_tasks)
     results = run.results()
+    results["processes"] = {"driver": peak_rss_mb()}
+    if isinstance(runner, TuneRunner):
+        results["processes"]["trial"] = runner.peak_rss_mb
+    results["peak_rss_mb"] = max(results["processes"].values())
     results["seconds"] = {**run.seconds, "total": perf_counter() - start}
     write_results(job.out, results)
     write_report(job.out)
@@ -260,8 +264,6 @@ class _Run:
             "model_version": version,
             **found,
             **self._study.tables(),
-            "processes": {},
-            "peak_rss_mb": 0.0,
             "warnings": [
                 f"picture left out: {one.path}: {one.reason}" for data in self._categories for one in data.skipped
             ],

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from eagleray.adnas import Material, Outcome, Spec
 from eagleray.config import check_at_least, fingerprint
+from eagleray.distributed import peak_rss_mb
 from eagleray.errors import EagleRayError, ResultsError
 
 Item = TypeVar("Item")
@@ -59,7 +60,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """One step."""
         found = self._run.step()
-        return {**found, "finished": self._run.done, "done": self._run.done}
+        return {**found, "rss_mb": peak_rss_mb(), "finished": self._run.done, "done": self._run.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Keep what the next step depends on."""
@@ -80,6 +81,8 @@ class TuneRunner:
 
     def __init__(self, folder: str, config: TuneConfig) -> None:
         self._folder, self._config = folder, config
+        self.peak_rss_mb = 0.0
+        """Largest resident memory of a trial's worker so far."""
 
     def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
         """See `eagleray.adnas.TrialRunner`.
@@ -143,6 +146,7 @@ class TuneRunner:
             raise ResultsError(result.path, f"trial {name} failed ({reason}); run again with --resume")
         with result.checkpoint.as_directory() as folder:
             state = _load(Path(folder))
+        self.peak_rss_mb = max(self.peak_rss_mb, result.metrics["rss_mb"])
         return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
 
 
