@@ -16,6 +16,7 @@ from eagleray.fusion.search import SearchConfig
 from eagleray.fusion.training import TrainingConfig
 from eagleray.reports import read_results, read_scores
 from eagleray.storage import ModelStore
+from eagleray.sweeps import TuneConfig, TuneRunner
 from eagleray.sweeps.search_job import PRESETS, SearchJob, check_step, run_search_job
 from jobs import adnas_search
 
@@ -136,6 +137,11 @@ def test_one_step_of_a_network_tells_its_sizes(monkeypatch, capsys):
     assert run_main(adnas_search.main) == 0
     printed = dict(line.split() for line in capsys.readouterr().out.strip().splitlines())
     assert float(printed["parameters"].replace(",", "")) == found["parameters"]
+
+
+def test_no_trials_take_no_cluster(tmp_path):
+    assert TuneRunner(str(tmp_path), TuneConfig()).run("baselines", [], material=None) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_papers_preset_has_the_papers_sizes():

@@ -91,6 +91,8 @@ class TuneRunner:
             EagleRayError: a trial ended with it.
             ResultsError: a trial failed more often than is allowed.
         """
+        if not specs:
+            return []
         names = [f"{number:02d}-{getattr(spec, 'name', name)}-seed{spec.seed}" for number, spec in enumerate(specs)]
         trainable = tune.with_resources(
             tune.with_parameters(Trial, specs=tuple(specs), material=material), {"cpu": self._config.cpus}
