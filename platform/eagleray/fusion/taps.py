@@ -17,10 +17,10 @@ from eagleray.arrays import Halves, Ints
 from eagleray.errors import ConfigError
 from eagleray.fusion.anomalies import AnomalyGenerator
 from eagleray.fusion.genotype import Modality
-from eagleray.fusion.images import RgbdImages, corrupted, cropped
+from eagleray.fusion.images import Batch, RgbdImages, corrupted, cropped
 from eagleray.fusion.network import NetworkConfig
 from eagleray.fusion.reconstruction import ReconstructionNetwork
-from eagleray.fusion.training import Optimizer, TrainingConfig, draw, reconstruction_loss, seeded
+from eagleray.fusion.training import TrainingConfig, WindowTraining, draw, reconstruction_loss, seeded
 from eagleray.metrics import auroc
 
 
@@ -46,7 +46,7 @@ class TapSet:
         return taps, torch.from_numpy(self.target_NHW[numbers]).float()
 
 
-class ReconstructionTraining:
+class ReconstructionTraining(WindowTraining):
     """The reconstruction network of one modality in training, without a verdict.
 
     Both modalities see the same anomalies where settings, pictures and seed are the same, whoever trains them.
@@ -62,34 +62,15 @@ class ReconstructionTraining:
         *,
         seed: int,
     ) -> None:
-        self.epoch = 0
-        """Epochs done."""
-        self._modality, self._config, self._seed = modality, config, seed
-        self._images, self._generator = images, generator
         with seeded(seed):
-            self.network = ReconstructionNetwork(modality, network.width).to(memory_format=torch.channels_last)
-        name = f"the reconstruction of {modality}"
-        self._optimizer = Optimizer(self.network.parameters(), config.learning_rate, network=name)
+            self.network = ReconstructionNetwork(modality, network.width)
+        super().__init__(self.network, f"the reconstruction of {modality}", config, images, generator, seed=seed)
+        self._modality = modality
 
-    @property
-    def done(self) -> bool:
-        """Whether all epochs are behind."""
-        return self.epoch >= self._config.epochs
-
-    def run_epoch(self) -> float:
-        """Train on one epoch's pictures; returns the mean loss."""
-        self.network.train()
-        random = np.random.default_rng((self._seed, self.epoch))
-        batches = draw(len(self._images), self._config.pictures, self._config.batch_size, random)
-        total = 0.0
-        for step, numbers in enumerate(batches):
-            windows = cropped(self._images, numbers, self._config.crop, random)
-            batch = corrupted(windows, self._generator, random)
-            found = {self._modality: self.network(batch.inputs[self._modality]).picture}
-            loss = reconstruction_loss(found, batch.clean, self._config)
-            total += self._optimizer.step(loss, (self.epoch + step / len(batches)) / self._config.epochs)
-        self.epoch += 1
-        return total / len(batches)
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the reconstruction alone."""
+        found = {self._modality: self.network(batch.inputs[self._modality]).picture}
+        return reconstruction_loss(found, batch.clean, self._config)
 
     def taps(self, images: RgbdImages, generator: AnomalyGenerator, *, count: int, seed: int) -> TapSet:
         """Taps of `count` pictures with synthetic anomalies, drawn by `seed`."""
@@ -104,16 +85,6 @@ class ReconstructionTraining:
                 for name, maps in self.network(batch.inputs[self._modality]).taps.items():
                     taps.setdefault(name, []).append(maps.contiguous().numpy().astype(np.float16))
         return TapSet({name: np.concatenate(parts) for name, parts in taps.items()}, np.concatenate(targets))
-
-    def state(self) -> dict[str, Any]:
-        """What the next epoch depends on, beside the settings and the seed."""
-        return {"epoch": self.epoch, "network": self.network.state_dict(), "optimizer": self._optimizer.state()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.network.load_state_dict(state["network"])
-        self._optimizer.restore(state["optimizer"])
-        self.epoch = int(state["epoch"])
 
 
 def merit(logits_NHW: np.ndarray[Any, Any], target_NHW: np.ndarray[Any, Any]) -> float:

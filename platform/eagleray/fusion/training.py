@@ -4,6 +4,7 @@ What an epoch does depends on the seed, its number and the state before it only,
 ends with the same bits as one that was not, provided one thread computes.
 """
 
+import abc
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,7 +106,71 @@ class Optimizer:
         self._steps = int(state["steps"])
 
 
-class NetworkTraining:
+class WindowTraining(abc.ABC):
+    """A network in training on windows of good pictures with synthetic anomalies."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        config: TrainingConfig,
+        images: RgbdImages,
+        generator: AnomalyGenerator,
+        *,
+        seed: int,
+    ) -> None:
+        """Args:
+        network: with its first weights.
+        name: what errors call it.
+        config: how it is trained.
+        images: good pictures.
+        generator: of anomalies, on pictures of the size of a window.
+        seed: of what every epoch draws.
+        """
+        self.epoch = 0
+        """Epochs done."""
+        self._module = network.to(memory_format=torch.channels_last)
+        self._config, self._images, self._generator, self._seed = config, images, generator, seed
+        self._optimizer = Optimizer(network.parameters(), config.learning_rate, network=name)
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are behind."""
+        return self.epoch >= self._config.epochs
+
+    @abc.abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """What a step goes down on, a scalar."""
+
+    def run_epoch(self) -> float:
+        """Train on one epoch's pictures; returns the mean loss.
+
+        Raises:
+            TrainingDiverged: the loss is not a number.
+        """
+        self._module.train()
+        random = np.random.default_rng((self._seed, self.epoch))
+        batches = draw(len(self._images), self._config.pictures, self._config.batch_size, random)
+        total = 0.0
+        for step, numbers in enumerate(batches):
+            windows = cropped(self._images, numbers, self._config.crop, random)
+            loss = self.loss(corrupted(windows, self._generator, random))
+            total += self._optimizer.step(loss, (self.epoch + step / len(batches)) / self._config.epochs)
+        self.epoch += 1
+        return total / len(batches)
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch depends on, beside the settings and the seed."""
+        return {"epoch": self.epoch, "network": self._module.state_dict(), "optimizer": self._optimizer.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._module.load_state_dict(state["network"])
+        self._optimizer.restore(state["optimizer"])
+        self.epoch = int(state["epoch"])
+
+
+class NetworkTraining(WindowTraining):
     """A network of one architecture in training, with its reconstruction networks, from scratch."""
 
     def __init__(
@@ -118,55 +183,15 @@ class NetworkTraining:
         *,
         seed: int,
     ) -> None:
-        self.epoch = 0
-        """Epochs done."""
-        self._config, self._images, self._generator, self._seed = config, images, generator, seed
         with seeded(seed):
-            self.network = FusionNetwork(genotype, network).to(memory_format=torch.channels_last)
-        self._optimizer = Optimizer(self.network.parameters(), config.learning_rate, network="the network")
-
-    @property
-    def done(self) -> bool:
-        """Whether all epochs are behind."""
-        return self.epoch >= self._config.epochs
-
-    def run_epoch(self) -> float:
-        """Train on one epoch's pictures; returns the mean loss.
-
-        Raises:
-            TrainingDiverged: the loss is not a number.
-        """
-        self.network.train()
-        random = np.random.default_rng((self._seed, self.epoch))
-        batches = draw(len(self._images), self._config.pictures, self._config.batch_size, random)
-        total = 0.0
-        for step, numbers in enumerate(batches):
-            windows = cropped(self._images, numbers, self._config.crop, random)
-            batch = corrupted(windows, self._generator, random)
-            loss = self.loss(batch)
-            total += self._optimizer.step(loss, (self.epoch + step / len(batches)) / self._config.epochs)
-        self.epoch += 1
-        return total / len(batches)
+            self.network = FusionNetwork(genotype, network)
+        super().__init__(self.network, "the network", config, images, generator, seed=seed)
 
     def loss(self, batch: Batch) -> Tensor:
         """Reconstruction and verdict, each by its weight."""
         found = self.network(batch.inputs)
         loss = self._config.focal_weight * focal_loss(found.logits_NHW, batch.target_NHW)
         return loss + reconstruction_loss(found.pictures, batch.clean, self._config)
-
-    def state(self) -> dict[str, Any]:
-        """What the next epoch depends on, beside the settings and the seed."""
-        return {
-            "epoch": self.epoch,
-            "network": self.network.state_dict(),
-            "optimizer": self._optimizer.state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.network.load_state_dict(state["network"])
-        self._optimizer.restore(state["optimizer"])
-        self.epoch = int(state["epoch"])
 
 
 def reconstruction_loss(
