@@ -42,7 +42,8 @@ def test_a_search_whose_driver_is_killed_resumes_to_what_one_process_finds(searc
     _finish(search(alone, "--address", "none"))
 
     killed = search(spread)
-    eventually(lambda: len(_states(spread, "search")) >= 3, within_s=400)
+    eventually(lambda: killed.poll() is not None or _steps(spread, "search") >= 3, within_s=400)
+    assert killed.poll() is None, killed.communicate()[1]
     killed.kill()
     killed.communicate()
     assert not (spread / "results.json").exists()
@@ -67,8 +68,10 @@ def _finish(process):
     assert process.returncode == 0, errors
 
 
-def _states(out, name):
-    return list((out / "trials").glob(f"{name}-*/*/checkpoint_*/state.pt"))
+def _steps(out, name):
+    """Most steps of any trial that are kept; of each trial only the latest state is."""
+    states = (out / "trials").glob(f"{name}-*/*/checkpoint_*/state.pt")
+    return max((int(state.parent.name.removeprefix("checkpoint_")) + 1 for state in states), default=0)
 
 
 def _settled(row):
