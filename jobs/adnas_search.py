@@ -3,6 +3,7 @@
 python jobs/adnas_search.py                                     generated solids, Ray on this machine
 python jobs/adnas_search.py --data DIR --out runs/mine           your pictures, laid out as in MVTec 3D-AD or Eyecandies
 python jobs/adnas_search.py --repeats 3 --baselines random evolution single pairs color depth     everything compared
+python jobs/adnas_search.py --few-shot 5 10                     the best network also trained on 5 and 10 pictures each
 python jobs/adnas_search.py --preset paper --check              one training step of the paper's network, and its sizes
 ray job submit --working-dir . --runtime-env jobs/runtime-env.yaml -- python jobs/adnas_search.py
 """

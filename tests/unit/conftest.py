@@ -1,5 +1,6 @@
 """The unit tier starts no cluster: any ray.init here is a mistake in the code under test."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,24 @@ def no_cluster(monkeypatch):
         raise AssertionError("a unit test tried to start or join a Ray cluster")
 
     monkeypatch.setattr(ray, "init", refuse)
+
+
+@pytest.fixture
+def run_cli(capsys, monkeypatch):
+    """Run `eagleray` in this process; returns the exit code, the lines of stdout and those of stderr."""
+    from eagleray import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["eagleray", *map(str, arguments)])
+        try:
+            code = cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out.splitlines(), printed.err.splitlines()
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -8,40 +8,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eagleray import cli, reports
-from eagleray.adnas import FusionSession
+from eagleray import reports
 from eagleray.continual import ScoringSession, load_bank
-from eagleray.data import open_rgbd
 from eagleray.features import load_image
 from eagleray.score_command import find_pictures
 from eagleray.storage import ModelStore
 from tests.unit.loopback_service import Service
-from tests.unit.tiny_fusion import BOTH, COLOR, keep, write_pictures
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command in this process; returns the exit code, the lines of stdout and those of stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["eagleray", *map(str, arguments)])
-        try:
-            code = cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return code, printed.out.splitlines(), printed.err.splitlines()
-
-    return run
-
-
-@pytest.fixture
-def score(run, tiny_model):
+def score(run_cli, tiny_model):
     """Run `eagleray score` on the tiny model; returns the records, and what stderr says beside the rates."""
 
     def score(*arguments):
-        code, lines, complaints = run("score", "--model", tiny_model.store, *arguments)
+        code, lines, complaints = run_cli("score", "--model", tiny_model.store, *arguments)
         assert code == 0, complaints
         return [json.loads(line) for line in lines], [line for line in complaints if "held out" not in line]
 
@@ -70,31 +50,6 @@ def service(copy, tiny_model):
     service = Service(copy, tiny_model.data)
     yield service
     service.close()
-
-
-@pytest.fixture(scope="module")
-def fusion(tmp_path_factory):
-    """A model that looks at colour and depth, and its pictures."""
-    folder = tmp_path_factory.mktemp("fusion")
-    return keep(ModelStore.create(folder / "model"), write_pictures(folder / "data"), BOTH)
-
-
-@pytest.fixture(scope="module")
-def color_fusion(fusion, tmp_path_factory):
-    """One whose architecture looks at colour alone."""
-    return keep(ModelStore.create(tmp_path_factory.mktemp("color") / "model"), fusion.data, COLOR)
-
-
-@pytest.fixture
-def score_depth(run, fusion):
-    """Run `eagleray score` on the model with depth; returns the records, and what stderr says beside the rates."""
-
-    def score_depth(*arguments):
-        code, lines, complaints = run("score", "--model", fusion.store.uri, *arguments)
-        assert code == 0, complaints
-        return [json.loads(line) for line in lines], [line for line in complaints if "held out" not in line]
-
-    return score_depth
 
 
 def test_each_picture_gives_one_line_of_json_in_the_order_given(score, tests):
@@ -166,87 +121,6 @@ def test_an_older_version_can_be_asked(score, tiny_model):
     assert (record["category"], record["model_version"]) == ("dots", 1)
 
 
-def test_pictures_with_depth_are_scored_as_the_session_does(score_depth, fusion, tmp_path):
-    bolt, _ = open_rgbd(fusion.data)
-    session = FusionSession.open(fusion.store)
-    folders = {Path(sample.sample.path).parent for sample in bolt.test}
-    given = [flag for folder in folders for flag in ("--depth", folder.parent / "xyz")]
-    records, complaints = score_depth(*(sample.sample.path for sample in bolt.test), *given, "--out", tmp_path)
-    assert (complaints, len(records)) == ([], 4)
-    assert list(records[0]) == [
-        "path", "score", "p_value", "verdict", "anomalous", "threshold", "category", "expert", "routing",
-        "model_version", "heatmap",
-    ]  # fmt: skip
-    for record, sample in zip(records, bolt.test, strict=True):
-        found = session.score(sample)
-        assert record["path"] == sample.sample.path
-        assert (record["score"], record["p_value"]) == (found.score, found.p_value)
-        assert (record["category"], record["expert"], record["model_version"]) == (found.category, 0, 1)
-        assert [route["category"] for route in record["routing"]] == [route.category for route in found.routing]
-        expected = session.heat_map(load_image(sample.sample.path), found)
-        assert (load_image(record["heatmap"]) == expected).all()
-
-
-def test_flags_work_for_models_with_depth_too(run, fusion):
-    folder = fusion.data / "tray/validation/good"
-    given = ("score", "--model", fusion.store.uri, "--depth", folder / "xyz", folder / "rgb")
-    code, lines, complaints = run(*given, "--category", "bolt", "--version", 1, "--false-alarm-rate", 0.3)
-    records = [json.loads(line) for line in lines]
-    assert (code, complaints, len(records)) == (0, [], 3)  # a quarter can be promised by three pictures
-    assert {(record["category"], len(record["routing"])) for record in records} == {("bolt", 0)}
-    rates = run(*given)[2]
-    assert (len(rates), rates[0].endswith("0.25 for tray")) == (1, True)
-
-
-def test_a_whole_folder_of_scenes_in_six_lights_gives_one_line_a_scene(score_depth, tmp_path):
-    scenes = write_pictures(tmp_path / "candies", layout="eyecandies") / "bolt/val/data"
-    records, complaints = score_depth("--depth", scenes, scenes)
-    assert complaints == []
-    assert [Path(record["path"]).name for record in records] == [f"{number:02d}_image_5.png" for number in range(3)]
-    (alone,), _ = score_depth(scenes / "01_image_5.png", "--depth", scenes / "01_depth.png")
-    assert alone == records[1]
-
-
-def test_one_picture_and_one_depth_need_no_names_in_common(score_depth, fusion, tmp_path):
-    folder = fusion.data / "bolt/validation/good"
-    (picture := tmp_path / "shot.png").write_bytes((folder / "rgb/000.png").read_bytes())
-    (depth := tmp_path / "points.tiff").write_bytes((folder / "xyz/000.tiff").read_bytes())
-    (record,), _ = score_depth("--depth", depth, picture)
-    (expected,), _ = score_depth(folder / "rgb/000.png", "--depth", folder / "xyz/000.tiff")
-    assert {**record, "path": ""} == {**expected, "path": ""}
-
-
-def test_depth_that_cannot_be_read_gives_a_line_that_names_it(score_depth, fusion, tmp_path):
-    folder = fusion.data / "bolt/validation/good"
-    for number in range(2):
-        (tmp_path / f"{number}.png").write_bytes((folder / f"rgb/00{number}.png").read_bytes())
-    (broken := tmp_path / "0.tiff").write_bytes(b"no points")
-    (tmp_path / "1.tiff").write_bytes((folder / "xyz/001.tiff").read_bytes())
-    records, complaints = score_depth(tmp_path / "0.png", tmp_path / "1.png", "--depth", tmp_path)
-    assert sorted(records[0]) == ["error", "path"]
-    assert records[0]["path"] == str(tmp_path / "0.png")
-    assert records[0]["error"].startswith(f"{broken}: cannot be read as a TIFF")
-    assert "score" in records[1]
-    assert complaints == [f"warning: {records[0]['error']}"]
-
-
-def test_distances_that_cannot_be_read_cost_their_picture_alone(score_depth, tmp_path):
-    scenes = write_pictures(tmp_path / "candies", layout="eyecandies") / "bolt/val/data"
-    (scenes / "01_info_depth.yaml").write_text("normalization: {min: 2, max: 1}")
-    records, (complaint,) = score_depth("--depth", scenes, scenes)
-    assert ["error" in record for record in records] == [False, True, False]
-    assert records[1]["error"].startswith(f"{scenes / '01_info_depth.yaml'}: max (1) must be above min (2)")
-    assert complaint == f"warning: {records[1]['error']}"
-
-
-def test_an_architecture_that_looks_at_colour_alone_is_asked_without_depth(run, color_fusion):
-    bolt, _ = open_rgbd(color_fusion.data)
-    picture = bolt.test[0].sample.path
-    code, (line,), _ = run("score", "--model", color_fusion.store.uri, picture)
-    expected = FusionSession.open(color_fusion.store).score(load_image(picture))
-    assert (code, json.loads(line)["score"]) == (0, expected.score)
-
-
 def test_models_of_other_kinds_are_asked_without_torch(tiny_model):
     code = "import sys; from eagleray import cli; code = cli.main(); sys.exit(code or 'torch' in sys.modules)"
     command = [sys.executable, "-c", code, "score", "--model", tiny_model.store, tiny_model.data / "dots/test/good"]
@@ -254,10 +128,10 @@ def test_models_of_other_kinds_are_asked_without_torch(tiny_model):
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
 
 
-def test_a_service_gives_the_lines_and_heat_maps_that_the_model_gives(run, score, service, tests, tmp_path):
+def test_a_service_gives_the_lines_and_heat_maps_that_the_model_gives(run_cli, score, service, tests, tmp_path):
     given = (tests, tests / "good/2.png", "--out")
     locally, _ = score(*given, tmp_path / "local")
-    code, lines, complaints = run("score", "--address", service.address, *given, tmp_path / "served")
+    code, lines, complaints = run_cli("score", "--address", service.address, *given, tmp_path / "served")
     served = [json.loads(line) for line in lines]
     assert (code, complaints, len(served)) == (0, [], 7)
     assert list(served[0]) == [
@@ -274,80 +148,82 @@ def test_a_service_gives_the_lines_and_heat_maps_that_the_model_gives(run, score
         assert (load_image(remote["heatmap"]) == load_image(local["heatmap"])).all()
 
 
-def test_a_service_is_told_the_category_and_connections_are_kept(run, service, tests):
+def test_a_service_is_told_the_category_and_connections_are_kept(run_cli, service, tests):
     arguments = ("score", "--address", service.address, "--category", "stripes", "--concurrency", 2, tests)
-    code, lines, _ = run(*arguments)
+    code, lines, _ = run_cli(*arguments)
     assert (code, {json.loads(line)["category"] for line in lines}) == (0, {"stripes"})
     assert sorted(service.requests) == ["GET /v1/model", *6 * ["POST /v1/score"]]
     assert len(service.connections) <= 2
 
 
-def test_a_busy_service_is_asked_again(run, service, tests):
+def test_a_busy_service_is_asked_again(run_cli, service, tests):
     service.busy_for = 2
-    code, lines, complaints = run("score", "--address", service.address, tests / "good/0.png")
+    code, lines, complaints = run_cli("score", "--address", service.address, tests / "good/0.png")
     assert (code, len(lines), complaints) == (0, 1, [])
 
 
-def test_a_picture_that_a_service_cannot_read_gives_a_line_and_a_warning(run, service, tests, tmp_path):
+def test_a_picture_that_a_service_cannot_read_gives_a_line_and_a_warning(run_cli, service, tests, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
     given = (broken, tests / "good/0.png", tmp_path / "missing.png")
-    code, lines, complaints = run("score", "--address", service.address, *given)
+    code, lines, complaints = run_cli("score", "--address", service.address, *given)
     records = [json.loads(line) for line in lines]
     assert (code, len(complaints)) == (0, 2)
     assert records[0] == {"path": str(broken), "error": "is no image; send one"}
     assert records[1]["category"] == "dots"
     assert sorted(records[2]) == ["error", "path"]
     assert complaints[0] == f"warning: {broken}: is no image; send one"
-    code, _, complaints = run("score", "--address", service.address, broken)
+    code, _, complaints = run_cli("score", "--address", service.address, broken)
     assert code == 2
     assert "none of 1 images could be read" in complaints[-1]
 
 
-def test_the_key_comes_from_a_file_or_the_environment_and_is_never_printed(run, service, tests, tmp_path, monkeypatch):
+def test_the_key_comes_from_a_file_or_the_environment_and_is_never_printed(
+    run_cli, service, tests, tmp_path, monkeypatch
+):
     service.key = "s3cr3t"
     (right := tmp_path / "right").write_text("s3cr3t\n")
     (wrong := tmp_path / "wrong").write_text("gu3ss3d")
     score = ("score", "--address", service.address, tests / "good/0.png")
-    assert run(*score, "--api-key-file", right)[0] == 0
-    code, lines, (told,) = run(*score, "--api-key-file", wrong)
+    assert run_cli(*score, "--api-key-file", right)[0] == 0
+    code, lines, (told,) = run_cli(*score, "--api-key-file", wrong)
     assert (code, lines) == (2, [])
     assert "refuses the API key" in told
     assert "gu3ss3d" not in told
-    assert "wants an API key" in run(*score)[2][0]
+    assert "wants an API key" in run_cli(*score)[2][0]
     monkeypatch.setenv("EAGLERAY_API_KEY", "s3cr3t")
-    assert run(*score)[0] == 0
-    assert run(*score, "--api-key-file", wrong)[0] == 2
+    assert run_cli(*score)[0] == 0
+    assert run_cli(*score, "--api-key-file", wrong)[0] == 2
 
 
-def test_a_version_is_published_and_learning_goes_on_where_it_was(run, copy):
-    assert run("publish", "--model", copy.uri, "--version", 1) == (0, ["version 1 is published"], [])
+def test_a_version_is_published_and_learning_goes_on_where_it_was(run_cli, copy):
+    assert run_cli("publish", "--model", copy.uri, "--version", 1) == (0, ["version 1 is published"], [])
     assert (copy.published(), copy.current().version) == (1, 2)
-    assert run("publish", "--model", copy.uri, "--version", "latest") == (0, ["version 2 is published"], [])
+    assert run_cli("publish", "--model", copy.uri, "--version", "latest") == (0, ["version 2 is published"], [])
     assert copy.published() == 2
 
 
-def test_publishing_waits_for_the_service_that_is_named(run, copy, service):
-    code, (line,), complaints = run("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
+def test_publishing_waits_for_the_service_that_is_named(run_cli, copy, service):
+    code, (line,), complaints = run_cli("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
     assert (code, complaints) == (0, [])
     assert re.fullmatch(rf"version 1 answers at {service.address}, \d\.\d s after publishing", line)
 
 
-def test_nothing_is_published_for_a_service_that_refuses_the_key(run, copy, service):
+def test_nothing_is_published_for_a_service_that_refuses_the_key(run_cli, copy, service):
     service.key = "s3cr3t"
-    code, lines, (told,) = run("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
+    code, lines, (told,) = run_cli("publish", "--model", copy.uri, "--version", 1, "--address", service.address)
     assert (code, lines, copy.published()) == (2, [], None)
     assert "API key" in told
 
 
-def test_a_rate_that_cannot_be_promised_is_told_once_and_one_that_can_is_not(run, tests, tiny_model):
+def test_a_rate_that_cannot_be_promised_is_told_once_and_one_that_can_is_not(run_cli, tests, tiny_model):
     arguments = ("score", "--model", tiny_model.store, tests)
-    _, _, complaints = run(*arguments)
+    _, _, complaints = run_cli(*arguments)
     assert len(complaints) == 1
     bank = load_bank(store := ModelStore.open(tiny_model.store), store.current().classes["dots"].blob)
     promised = 1 / (bank.calibration_LN.shape[1] + 1)
     assert complaints[0].endswith(f"{promised:.2g} for dots")
-    assert run(*arguments, "--false-alarm-rate", promised)[2] == []
+    assert run_cli(*arguments, "--false-alarm-rate", promised)[2] == []
 
 
 def test_an_unreadable_picture_gives_a_line_and_a_warning_and_the_others_are_scored(score, tests, tmp_path):
@@ -361,9 +237,9 @@ def test_an_unreadable_picture_gives_a_line_and_a_warning_and_the_others_are_sco
     assert complaints[0].startswith(f"warning: {broken}: cannot be read")
 
 
-def test_when_no_picture_can_be_read_the_exit_code_says_so(run, tests, tmp_path, tiny_model):
+def test_when_no_picture_can_be_read_the_exit_code_says_so(run_cli, tests, tmp_path, tiny_model):
     (tmp_path / "broken.png").write_text("no image")
-    code, lines, complaints = run("score", "--model", tiny_model.store, tmp_path)
+    code, lines, complaints = run_cli("score", "--model", tiny_model.store, tmp_path)
     assert (code, len(lines)) == (2, 1)
     assert "none of 1 images could be read" in complaints[-1]
 
@@ -401,72 +277,11 @@ MISTAKES = {
 }
 
 
-FUSION, SOLID = "{fusion}", "{solids}/bolt/validation/good"
-DEPTH_MISTAKES = {
-    "no depth": (("score", "--model", FUSION, SOLID + "/rgb"), "give --depth the depth of the pictures, as the model"),
-    "depth for colour": (("score", "--model", MODEL, PICTURE, "--depth", "{solids}"), "leave --depth out"),
-    "depth for an architecture of colour": (
-        ("score", "--model", "{color}", SOLID + "/rgb/000.png", "--depth", SOLID + "/xyz/000.tiff"),
-        "leave --depth out",
-    ),
-    "depth for a service": (("score", "--address", "a", PICTURE, "--depth", "{solids}"), "--depth can only be given"),
-    "a picture without depth": (
-        ("score", "--model", FUSION, SOLID + "/rgb", "--depth", SOLID + "/xyz/000.tiff"),
-        "rgb/001.png: has no depth; give its file 001.tiff",
-    ),
-    "a picture with two": (
-        (
-            "score",
-            "--model",
-            FUSION,
-            SOLID + "/rgb/000.png",
-            "--depth",
-            "{solids}/bolt/train",
-            "--depth",
-            "{solids}/tray",
-        ),
-        "rgb/000.png: goes with both",
-    ),
-    "no depth in the folder": (
-        ("score", "--model", FUSION, SOLID + "/rgb", "--depth", SOLID + "/rgb"),
-        "good/rgb: no depth in it",
-    ),
-    "no such depth": (
-        ("score", "--model", FUSION, SOLID + "/rgb/000.png", "--depth", SOLID + "/xyz/9.tiff"),
-        "xyz/9.tiff: no such file",
-    ),
-    "a depth picture alone": (
-        ("score", "--model", FUSION, SOLID + "/rgb/000.png", "--depth", SOLID + "/rgb/000.png"),
-        "has no 000_info_depth.yaml beside it",
-    ),
-    "an unknown category with depth": (
-        ("score", "--model", FUSION, SOLID + "/rgb", "--depth", SOLID + "/xyz", "--category", "nuts"),
-        "no class 'nuts' in version 1 of the model; it has: bolt, tray",
-    ),
-    "no such version with depth": (
-        ("score", "--model", FUSION, SOLID + "/rgb", "--depth", SOLID + "/xyz", "--version", "9"),
-        "no version 9",
-    ),
-    "no value of depth": (("score", "--model", FUSION, SOLID + "/rgb", "--depth"), "--depth"),
-}
-
-
-@pytest.mark.parametrize("mistake", DEPTH_MISTAKES)
-def test_a_mistake_with_depth_is_one_line_and_exit_code_2(run, tiny_model, fusion, color_fusion, mistake):
-    arguments, told = DEPTH_MISTAKES[mistake]
-    stores = {"model": tiny_model.store, "fusion": fusion.store.uri, "color": color_fusion.store.uri}
-    filled = [text.format(data=tiny_model.data, solids=fusion.data, **stores) for text in arguments]
-    code, lines, complaints = run(*filled)
-    assert (code, lines, len(complaints)) == (2, [], 1), complaints
-    assert complaints[0].startswith("error: ")
-    assert told in complaints[0]
-
-
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(run, tiny_model, mistake):
+def test_a_mistake_is_one_line_and_exit_code_2(run_cli, tiny_model, mistake):
     arguments, told = MISTAKES[mistake]
     filled = [text.format(model=tiny_model.store, data=tiny_model.data) for text in arguments]
-    code, lines, complaints = run(*filled)
+    code, lines, complaints = run_cli(*filled)
     assert (code, lines, len(complaints)) == (2, [], 1), complaints
     assert complaints[0].startswith("error: ")
     assert told in complaints[0]
@@ -479,40 +294,34 @@ def test_a_folder_without_images_beside_one_with_images_is_a_warning(score, test
     assert complaints[0].startswith(f"warning: {tmp_path}: no image in it")
 
 
-def test_versions_are_listed_and_the_one_in_use_is_marked(run, copy):
-    _, lines, _ = run("versions", "--model", copy.uri)
+def test_versions_are_listed_and_the_one_in_use_is_marked(run_cli, copy):
+    _, lines, _ = run_cli("versions", "--model", copy.uri)
     rows = [line.split()[:-1] for line in lines if "learn" in line]
     assert rows == [["1", "-", "learn", "dots", "0", "1"], ["*", "2", "1", "learn", "stripes", "0", "2"]]
 
 
-def test_versions_of_a_model_with_depth_are_listed_too(run, fusion):
-    code, lines, _ = run("versions", "--model", fusion.store.uri)
-    rows = [line.split() for line in lines if "learn" in line]
-    assert (code, rows) == (0, [["*", "1", "-", "learn", "tray", "0", "2", "0"]])
-
-
-def test_a_rollback_is_what_the_next_score_uses(run, copy, tests):
-    assert run("rollback", "--model", copy.uri, 1) == (0, ["version 1 is in use"], [])
-    _, lines, _ = run("score", "--model", copy.uri, tests / "good/0.png")
+def test_a_rollback_is_what_the_next_score_uses(run_cli, copy, tests):
+    assert run_cli("rollback", "--model", copy.uri, 1) == (0, ["version 1 is in use"], [])
+    _, lines, _ = run_cli("score", "--model", copy.uri, tests / "good/0.png")
     assert json.loads(lines[0])["model_version"] == 1
-    assert "*" in next(line for line in run("versions", "--model", copy.uri)[1] if "dots" in line)
+    assert "*" in next(line for line in run_cli("versions", "--model", copy.uri)[1] if "dots" in line)
 
 
-def test_report_rebuilds_the_report_of_the_folder_given(run, tmp_path, monkeypatch):
+def test_report_rebuilds_the_report_of_the_folder_given(run_cli, tmp_path, monkeypatch):
     monkeypatch.setattr(reports, "write_report", lambda out: out / "report.html")
-    assert run("report", tmp_path) == (0, [str(tmp_path / "report.html")], [])
+    assert run_cli("report", tmp_path) == (0, [str(tmp_path / "report.html")], [])
 
 
-def test_demo_data_are_written(run, tmp_path):
+def test_demo_data_are_written(run_cli, tmp_path):
     demo = ("demo-data", tmp_path / "demo", "--classes", "hex_nut", "--image-size", 32, "--seed", 3)
-    assert run(*demo) == (0, [str(tmp_path / "demo")], [])
+    assert run_cli(*demo) == (0, [str(tmp_path / "demo")], [])
     assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()] == ["hex_nut"]
     assert Image.open(tmp_path / "demo/hex_nut/train/good/000.png").size == (32, 32)
 
 
-def test_demo_data_can_be_textures(run, tmp_path):
+def test_demo_data_can_be_textures(run_cli, tmp_path):
     demo = ("demo-data", tmp_path / "demo", "--kind", "textures", "--classes", "metal", "--image-size", 32)
-    assert run(*demo) == (0, [str(tmp_path / "demo")], [])
+    assert run_cli(*demo) == (0, [str(tmp_path / "demo")], [])
     assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()] == ["metal"]
     assert Image.open(tmp_path / "demo/metal/brushed_steel/train/good/000.png").size == (32, 32)
 
@@ -521,21 +330,21 @@ def test_demo_data_can_be_textures(run, tmp_path):
     ("layout", "picture"),
     [((), "train/good/rgb/000.png"), (("--layout", "eyecandies"), "train/data/000_image_5.png")],
 )
-def test_demo_data_can_be_solids_in_either_layout(run, tmp_path, layout, picture):
+def test_demo_data_can_be_solids_in_either_layout(run_cli, tmp_path, layout, picture):
     demo = ("demo-data", tmp_path / "demo", "--kind", "solids", "--classes", "tray", "--image-size", 32, *layout)
-    assert run(*demo) == (0, [str(tmp_path / "demo")], [])
+    assert run_cli(*demo) == (0, [str(tmp_path / "demo")], [])
     assert [path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()] == ["tray"]
     assert Image.open(tmp_path / "demo/tray" / picture).size == (32, 32)
 
 
-def test_without_arguments_the_commands_are_listed(run):
-    code, lines, _ = run()
+def test_without_arguments_the_commands_are_listed(run_cli):
+    code, lines, _ = run_cli()
     assert code == 0
     assert all(any(f"• {name} " in line for line in lines) for name in ("score", "versions", "report", "demo-data"))
 
 
-def test_the_version_is_told(run):
-    code, (line,), _ = run("--version")
+def test_the_version_is_told(run_cli):
+    code, (line,), _ = run_cli("--version")
     assert (code, line.split()[0]) == (0, "eagleray")
 
 

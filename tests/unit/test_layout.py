@@ -27,7 +27,7 @@ def test_no_file_shadows_a_standard_library_module(folder):
 
 
 ALGORITHMS = ["adaptation", "adapted_moe", "banks", "continual", "data", "experts", "features", "metrics", "mixture"]
-ALGORITHMS += ["adnas", "fusion", "reports", "routing", "storage"]
+ALGORITHMS += ["adnas", "fusion", "reports", "routing", "storage", "trials"]
 
 
 @pytest.mark.parametrize("package", ALGORITHMS)

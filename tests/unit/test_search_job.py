@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from eagleray.adnas import FusionSession
+from eagleray.adnas import FusionSession, load_category
 from eagleray.console import run_main
 from eagleray.data import open_rgbd, write_solids
 from eagleray.errors import ConfigError
@@ -16,7 +16,7 @@ from eagleray.fusion.search import SearchConfig
 from eagleray.fusion.training import TrainingConfig
 from eagleray.reports import read_results, read_scores
 from eagleray.storage import ModelStore
-from eagleray.sweeps import TuneConfig, TuneRunner
+from eagleray.sweeps import TuneConfig, TuneRunner, search_job
 from eagleray.sweeps.search_job import PRESETS, SearchJob, check_step, run_search_job
 from jobs import adnas_search
 
@@ -32,6 +32,7 @@ TINY = SearchJob(
     alpha_rates=(1e-2,),
     baselines=("random", "single", "color"),
     retrainings=2,
+    few_shot=(3, 2),
 )
 
 
@@ -70,6 +71,20 @@ def test_figures_of_either_modality_and_of_both_are_told_with_their_seeds(run):
         ("color", 0),
     ]
     assert results["modalities"][0]["image_auroc"] == results["classes"]["gear"]["image_auroc"]
+
+
+def test_the_best_is_trained_on_few_pictures_too_from_as_many_seeds(run):
+    job, results = run
+    assert [(row["shots"], row["seed"], row["category"]) for row in results["shots"]] == [
+        (3, 0, "gear"),
+        (3, 1, "gear"),
+        (2, 0, "gear"),
+        (2, 1, "gear"),
+    ]
+    for row in results["shots"]:
+        assert all(0 <= row[name] <= 1 for name in ("image_auroc", "pixel_auroc", "aupro"))
+    assert len({row["pixel_auroc"] for row in (*results["shots"], *results["modalities"][:2])}) == 6
+    assert "2-shot" in (job.out / "report.html").read_text()
 
 
 def test_the_files_of_a_run_can_be_read_and_its_report_stands_beside_them(run):
@@ -112,6 +127,8 @@ def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_sett
         ({"alpha_rates": (0.0,)}, "--alpha-rates must be"),
         ({"shots": -1}, "--shots must be at least 0"),
         ({"retrainings": 0}, "--retrainings must be at least 1"),
+        ({"few_shot": (5, 0)}, "--few-shot must be different numbers of pictures, each at least 1"),
+        ({"few_shot": (5, 5)}, "--few-shot must be different"),
         ({"search_pictures": (8, 8)}, "--search-pictures must be at least 32 each"),
         ({"seed": -1}, "--seed must be in 0 to"),
     ],
@@ -125,6 +142,28 @@ def test_more_shots_than_there_are_pictures_are_refused(run, tmp_path):
     job, _ = run
     with pytest.raises(ConfigError, match="--shots must be from 1 to 4"):
         run_search_job(dataclasses.replace(job, shots=5, out=tmp_path))
+
+
+@pytest.mark.parametrize("shots", [0, 3])
+def test_few_shot_trainings_on_more_pictures_than_a_category_has_are_refused_before_any_is_read(
+    run, tmp_path, monkeypatch, shots
+):
+    job, _ = run
+    monkeypatch.setattr(search_job, "load_category", None)
+    told = f"--few-shot must be from 1 to {shots or 4}, the train pictures of 'gear', got 5"
+    with pytest.raises(ConfigError, match=told):
+        run_search_job(dataclasses.replace(job, shots=shots, few_shot=(2, 5), out=tmp_path))
+
+
+def test_a_picture_that_cannot_be_read_is_none_to_draw(run, tmp_path, monkeypatch):
+    def without_the_last(*arguments, **options):
+        found = load_category(*arguments, **options)
+        return dataclasses.replace(found, train=found.train.chosen(range(3)))
+
+    job, _ = run
+    monkeypatch.setattr(search_job, "load_category", without_the_last)
+    with pytest.raises(ConfigError, match="--few-shot must be from 1 to 3, the train pictures of 'gear', got 4"):
+        run_search_job(dataclasses.replace(job, few_shot=(4,), out=tmp_path))
 
 
 def test_one_step_of_a_network_tells_its_sizes(monkeypatch, capsys):
@@ -147,6 +186,7 @@ def test_no_trials_take_no_cluster(tmp_path):
 def test_the_papers_preset_has_the_papers_sizes():
     paper = PRESETS["paper"]
     assert (paper.image_size, paper.network.width, paper.search.epochs, paper.training.epochs) == (256, 128, 80, 600)
+    assert paper.few_shot == (5, 10, 50)
 
 
 def test_a_wrong_flag_and_a_wrong_folder_are_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path):

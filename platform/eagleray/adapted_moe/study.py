@@ -45,7 +45,9 @@ class StudyConfig:
     top_k: int
     seeds: tuple[int, ...]
     ablation: bool
-    """All tables of the paper, or the baselines alone."""
+    """All tables of the paper, beside the baselines."""
+    top_k_curve: bool = False
+    """Of those tables the one over k, where not all are wanted."""
     baselines: Mapping[str, Design] = field(default_factory=lambda: {"simplenet": SIMPLENET, **BANKS})
     """By name."""
     sigma: float
@@ -103,16 +105,22 @@ class Study:
             (data, design) for data in self._categories for design in dict.fromkeys(designs) if self._can(data, design)
         ]
         wanted = [self.built(data, design, seed) for data, design in rows for seed in self._config.seeds]
+        full, routed = self._full(ABLATION[-1]), list(itertools.product(self._routed, self._config.seeds))
         if self._config.ablation:
-            full = self._full(ABLATION[-1])
-            for data, seed in itertools.product(self._routed, self._config.seeds):
-                wanted += [self.built(data, full, seed, top_k=k) for k in _ks(data)]
-                wanted.append(self.built(data, full, seed, loss="softmax"))
+            wanted += [self.built(data, full, seed, loss="softmax") for data, seed in routed]
+        if self._has_curve:
+            wanted += [self.built(data, full, seed, top_k=k) for data, seed in routed for k in _ks(data)]
         self.measure(wanted)
         tables: dict[str, Any] = {"baselines": self._baselines(), "ablation": [], "losses": [], "top_k": []}
         if self._config.ablation:
-            tables |= {"ablation": self._ablation(), "losses": self._losses(), "top_k": self._top_k()}
+            tables |= {"ablation": self._ablation(), "losses": self._losses()}
+        if self._has_curve:
+            tables["top_k"] = self._top_k()
         return tables
+
+    @property
+    def _has_curve(self) -> bool:
+        return self._config.ablation or self._config.top_k_curve
 
     @property
     def _routed(self) -> list[CategoryPatches]:

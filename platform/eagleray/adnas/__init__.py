@@ -9,15 +9,12 @@ from eagleray.adnas.pictures import CategoryPictures, common_scale, load_categor
 from eagleray.adnas.session import FusionJudge, FusionSession
 from eagleray.adnas.study import Study, StudyConfig
 from eagleray.adnas.trials import (
-    LocalRunner,
     Material,
-    Outcome,
     ReconstructRun,
     ReconstructSpec,
     SearchSpec,
     Spec,
     TrainSpec,
-    TrialRunner,
     score_test,
 )
 
@@ -27,9 +24,7 @@ __all__ = [
     "FusionModel",
     "FusionSession",
     "FusionSettings",
-    "LocalRunner",
     "Material",
-    "Outcome",
     "Product",
     "ReconstructRun",
     "ReconstructSpec",
@@ -38,7 +33,6 @@ __all__ = [
     "Study",
     "StudyConfig",
     "TrainSpec",
-    "TrialRunner",
     "closing",
     "common_scale",
     "image_scores",

@@ -1,6 +1,6 @@
 """The figures of trained networks on the test pictures, in the form of ``results.json`` and ``scores.parquet``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from eagleray.arrays import Floats
 from eagleray.continual import EvaluationConfig, PixelTask, Verdict, means, pixel_figures, write_examples
 from eagleray.experts import ScoringConfig, image_score
 from eagleray.metrics import auroc, p_value, threshold
+from eagleray.trials import TrialRunner
 
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")
-Map = Callable[[Callable[[PixelTask], dict[str, float | None]], Sequence[PixelTask]], list[dict[str, float | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,20 @@ def split_scores(categories: Sequence[CategoryPictures], validation_NHW: Floats,
     return found
 
 
-def figures(rows: Sequence[Scored], scoring: ScoringConfig, *, sigma: float, map_tasks: Map) -> list[dict[str, Any]]:
+def figures(
+    rows: Sequence[Scored], scoring: ScoringConfig, *, sigma: float, runner: TrialRunner
+) -> list[dict[str, Any]]:
     """The figures of each row by the names of `FIGURES`, and why one is missing under ``reasons``.
 
     Args:
         rows: categories, of one network or of several.
         scoring: how a picture's score follows from its patches.
         sigma: blur of the anomaly maps, in pixels of the picture.
-        map_tasks: carries out the measuring of pixels.
+        runner: carries out the measuring of pixels.
     """
     tasks = {number: _pixel_task(row, sigma) for number, row in enumerate(rows)}
     kept = {number: task for number, task in tasks.items() if task is not None}
-    pixels = dict(zip(kept, map_tasks(pixel_figures, list(kept.values())), strict=True))
+    pixels = dict(zip(kept, runner.map(pixel_figures, list(kept.values())), strict=True))
     found = []
     for number, row in enumerate(rows):
         labels = np.array([test.sample.label for test in row.data.tests], np.int64)

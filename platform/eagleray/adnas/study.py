@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from eagleray.adnas.outcome import FIGURES, Map, Scored, figures, mean_of, split_scores
+from eagleray.adnas.outcome import FIGURES, Scored, figures, mean_of, split_scores
 from eagleray.adnas.pictures import CategoryPictures
 from eagleray.adnas.trials import (
     Material,
-    Outcome,
     ReconstructRun,
     ReconstructSpec,
     SearchSpec,
     TrainSpec,
-    TrialRunner,
     score_test,
 )
 from eagleray.experts import ScoringConfig
@@ -23,6 +21,7 @@ from eagleray.fusion.network import FusionNetwork
 from eagleray.fusion.search import SearchConfig, SearchData
 from eagleray.fusion.sizes import measure
 from eagleray.fusion.space import Space
+from eagleray.trials import Outcome, TrialRunner
 
 MODULES: tuple[tuple[Stage, ...], ...] = (
     ("early",),
@@ -47,9 +46,10 @@ class StudyConfig:
     """Learning rates of the architecture that DARTS is tried with."""
     baselines: tuple[str, ...]
     """Names among random, evolution, single (one module of Table 4 each), pairs (two modules each), color, depth."""
-
     retrainings: int
     """Trainings of the best architecture from scratch, each from another seed."""
+    few_shot: tuple[int, ...]
+    """Numbers of pictures of each category; on each it is trained from scratch too, from as many seeds."""
 
     def search_specs(self) -> list[SearchSpec]:
         """DARTS, over seeds and learning rates."""
@@ -93,9 +93,8 @@ class Found:
     history: Sequence[Mapping[str, Any]]
 
     @classmethod
-    def of(cls, outcome: Outcome, config: SearchConfig) -> "Found":
+    def of(cls, outcome: Outcome[SearchSpec], config: SearchConfig) -> "Found":
         """From a trial."""
-        assert isinstance(outcome.spec, SearchSpec)
         history = outcome.state["history"]
         last = history[-1]
         darts = outcome.spec.method == "darts"
@@ -122,12 +121,17 @@ class Found:
 class Trained:
     """A network of an architecture, trained from scratch, with its figures."""
 
-    outcome: Outcome
+    outcome: Outcome[TrainSpec]
     rows: Sequence[Scored]
     """By category."""
     measured: Sequence[Mapping[str, Any]]
     """The figures of each row."""
     sizes: Mapping[str, float]
+
+    @property
+    def spec(self) -> TrainSpec:
+        """What was trained."""
+        return self.outcome.spec
 
 
 class Study:
@@ -165,33 +169,37 @@ class Study:
         self.winner = max(whole, key=lambda one: one.merit)
 
     def train(self) -> None:
-        """Train every found architecture from scratch, and the best one from further seeds; nothing is chosen by it."""
+        """Train every found architecture from scratch, the best one also from further seeds and on fewer pictures.
+
+        Nothing is chosen by it.
+        """
         specs = [
             TrainSpec(name=one.spec.name, genotype=one.genotype, seed=one.spec.seed)
             for one in self.found
             if one.stopped != "asha"
         ]
-        first = self.winner.spec.seed
+        best, first = self.winner.genotype, self.winner.spec.seed
+        seeds = range(first, first + self._config.retrainings)
+        specs += [TrainSpec(name=f"{_AGAIN}{seed}", genotype=best, seed=seed) for seed in seeds[1:]]
         specs += [
-            TrainSpec(name=f"{_AGAIN}{seed}", genotype=self.winner.genotype, seed=seed)
-            for seed in range(first + 1, first + self._config.retrainings)
+            TrainSpec(name=f"{shots}-shot-{seed}", genotype=best, seed=seed, shots=shots)
+            for shots in self._config.few_shot
+            for seed in seeds
         ]
         self._trainings = self._runner.run("train", specs, self._material)
 
-    def judge(self, map_tasks: Map, *, sigma: float) -> None:
+    def judge(self, *, sigma: float) -> None:
         """Measure all trained networks on the test pictures."""
         scores = self._runner.map(score_test, self._trainings, self._material)
         sizes = self._runner.map(measure_sizes, self._trainings, self._material)
         rows = [split_scores(self._categories, found["validation"], found["test"]) for found in scores]
-        measured = iter(
-            figures([row for part in rows for row in part], self._scoring, sigma=sigma, map_tasks=map_tasks)
-        )
-        self.trained = {
-            outcome.spec.name: Trained(  # type: ignore[union-attr]
-                outcome=outcome, rows=part, measured=[next(measured) for _ in part], sizes=size
-            )
+        every = [row for part in rows for row in part]
+        measured = iter(figures(every, self._scoring, sigma=sigma, runner=self._runner))
+        trained = [
+            Trained(outcome=outcome, rows=part, measured=[next(measured) for _ in part], sizes=size)
             for outcome, part, size in zip(self._trainings, rows, sizes, strict=True)
-        }
+        ]
+        self.trained = {one.spec.name: one for one in trained}
 
     @property
     def kept(self) -> Trained:
@@ -207,6 +215,7 @@ class Study:
             "candidates": {stage: list(space.pool(stage)) for stage in STAGES},
             "searches": [self._row(one) for one in self.found] + self._retrained(),
             "modalities": self._modalities(),
+            "shots": self._shots(),
         }
 
     def _row(self, found: Found) -> dict[str, Any]:
@@ -231,7 +240,7 @@ class Study:
     def _retrained(self) -> list[dict[str, Any]]:
         base = self._row(self.winner)
         return [
-            {**base, "name": name, "method": "scratch", "seed": trained.outcome.spec.seed, **self._figures(trained)}
+            {**base, "name": name, "method": "scratch", "seed": trained.spec.seed, **self._figures(trained)}
             | {"history": [], "search_s": 0.0, "budget_gflop": 0.0, "stopped": None}
             for name, trained in self.trained.items()
             if name.startswith(_AGAIN)
@@ -250,23 +259,27 @@ class Study:
         again = [trained for name, trained in self.trained.items() if name.startswith(_AGAIN)]
         shown = [*(("color+depth", trained) for trained in (self.kept, *again)), *alone]
         return [
-            {"modalities": modalities, "seed": trained.outcome.spec.seed, "category": category, **values}
-            for modalities, trained in shown
-            for category, values in self._figures(trained)["categories"].items()
+            {"modalities": modalities, **row} for modalities, trained in shown for row in self._by_category(trained)
         ]
 
+    def _shots(self) -> list[dict[str, Any]]:
+        few = [trained for trained in self.trained.values() if trained.spec.shots is not None]
+        return [{"shots": trained.spec.shots, **row} for trained in few for row in self._by_category(trained)]
 
-def draw_taps(outcome: Outcome, material: Material) -> SearchData:
+    def _by_category(self, trained: Trained) -> list[dict[str, Any]]:
+        categories = self._figures(trained)["categories"]
+        return [{"seed": trained.spec.seed, "category": name, **values} for name, values in categories.items()]
+
+
+def draw_taps(outcome: Outcome[ReconstructSpec], material: Material) -> SearchData:
     """Taps by a reconstruction network that was trained."""
-    assert isinstance(outcome.spec, ReconstructSpec)
     run = ReconstructRun(outcome.spec, material)
     run.restore(outcome.state)
     return run.taps()
 
 
-def measure_sizes(outcome: Outcome, material: Material) -> dict[str, float]:
+def measure_sizes(outcome: Outcome[TrainSpec], material: Material) -> dict[str, float]:
     """What the network of a trained architecture costs on one picture: frames a second on one thread, MB."""
-    assert isinstance(outcome.spec, TrainSpec)
     network = FusionNetwork(outcome.spec.genotype, material.network)
     inputs = material.train.chosen([0]).inputs()
     sizes = measure(network, lambda: network.scores(inputs))

@@ -1,17 +1,15 @@
-"""The trials of a search, each a run of steps that can be stopped, kept and gone on with; and the port that runs them.
-
-What runs them is told what they are by specifications of plain values, so that a trial can be made anew on any machine.
-"""
+"""The trials of 3D-ADNAS: reconstruction networks, searches, and trainings from scratch."""
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from eagleray.arrays import Floats
 from eagleray.config import to_json
-from eagleray.experts.expert_task import one_thread
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
 from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Modality, Stage
 from eagleray.fusion.images import RgbdImages
@@ -20,6 +18,7 @@ from eagleray.fusion.search import CandidateSearch, DartsSearch, Method, Search,
 from eagleray.fusion.space import Space
 from eagleray.fusion.taps import ReconstructionTraining, TapSet
 from eagleray.fusion.training import NetworkTraining, TrainingConfig, patch_scores
+from eagleray.trials import Outcome, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,32 +55,11 @@ class TrainSpec:
     name: str
     genotype: Genotype
     seed: int
+    shots: int | None = None
+    """Good pictures of each category to learn from, drawn by the seed; None is all."""
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Spec: TypeAlias = ReconstructSpec | SearchSpec | TrainSpec
-
-
-class Run(Protocol):
-    """A trial under way."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it is over."""
-        ...
-
-    def step(self) -> dict[str, float]:
-        """Go on by one step; what it came to. ``merit`` is what trials are compared by, higher is better."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Tensors and plain values: what the next step depends on, and what came of the trial so far."""
-        ...
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +70,8 @@ class Material:
     validation: RgbdImages
     test: RgbdImages
     """All categories' pictures together, in the model's scale."""
+    train_counts: tuple[int, ...]
+    """Pictures of each category in `train`, in order."""
     network: NetworkConfig
     anomalies: AnomalyConfig
     training: TrainingConfig
@@ -112,6 +92,22 @@ class Material:
         if len(modalities) == 1:
             config = dataclasses.replace(config, modalities=modalities[0])
         return AnomalyGenerator(config, size)
+
+    def learned_from(self, spec: TrainSpec) -> RgbdImages:
+        """The pictures of `train` that a network learns from; of one seed, fewer shots are a part of more."""
+        if spec.shots is None:
+            return self.train
+        numbers, start = [], 0
+        for count in self.train_counts:
+            drawn = np.random.default_rng(spec.seed).permutation(count)[: spec.shots]
+            numbers.append(start + np.sort(drawn))
+            start += count
+        return self.train.chosen(np.concatenate(numbers))
+
+    @property
+    def most_steps(self) -> int:
+        """See `eagleray.trials.Material`."""
+        return self.search.epochs
 
     def begin(self, spec: Spec) -> Run:
         """Make a trial, before its first step."""
@@ -208,7 +204,7 @@ class TrainRun:
             spec.genotype,
             material.network,
             material.training,
-            material.train,
+            material.learned_from(spec),
             material.generator(modalities_of(spec.genotype), material.training),
             seed=spec.seed,
         )
@@ -236,63 +232,8 @@ class TrainRun:
         self._seconds = float(state["seconds"])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What came of a trial."""
-
-    spec: Spec
-    state: Mapping[str, Any] = field(repr=False)
-    """As `Run.state` gave it last."""
-    stopped: Literal["asha"] | None
-    """Why it ended before it was done."""
-
-
-class TrialRunner(Protocol):
-    """Runs trials, side by side where it can, and goes on with those of an interrupted run."""
-
-    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
-        """Run trials to their end; outcomes in the order of `specs`.
-
-        Args:
-            name: of this set of trials, by which an interrupted run finds it again.
-            specs: all different.
-            material: what they share.
-            stop_early: trials that fall behind the others may be stopped.
-        """
-        ...
-
-    def map(
-        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
-    ) -> list[Result]:
-        """Call a function of the module level on each item, side by side where it can; results in order."""
-        ...
-
-
-class LocalRunner:
-    """Runs trials in this process, one after the other."""
-
-    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
-        """See `TrialRunner`; nothing is kept, and nothing is stopped."""
-        outcomes = []
-        for spec in specs:
-            with one_thread():
-                run = material.begin(spec)
-                while not run.done:
-                    run.step()
-            outcomes.append(Outcome(spec=spec, state=run.state(), stopped=None))
-        return outcomes
-
-    def map(
-        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
-    ) -> list[Result]:
-        """See `TrialRunner`."""
-        with one_thread():
-            return [function(item, material) for item in items]
-
-
-def score_test(trained: Outcome, material: Material) -> dict[str, Floats]:
+def score_test(trained: Outcome[TrainSpec], material: Material) -> dict[str, Floats]:
     """Patch scores (N, H, W) of the validation and test pictures by a network that was trained."""
-    assert isinstance(trained.spec, TrainSpec)
     run = TrainRun(trained.spec, material)
     run.restore(trained.state)
     network = run.training.network

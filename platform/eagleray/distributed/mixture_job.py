@@ -1,10 +1,10 @@
 """The mixture job: a data set with subclasses in, a model and its figures out. What `jobs/adapted_moe.py` runs."""
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from eagleray.banks import BankConfig
 from eagleray.config import check_at_least, fingerprint, to_json
 from eagleray.continual import EvaluationConfig, ExpertPool, LocalPool, Progress, check_same_settings, silent
 from eagleray.data import SubclassedCategory, is_texture_ad, open_dataset, read_texture_ad, write_textures
+from eagleray.data.demo import data_or_demo
 from eagleray.distributed.cluster import cluster
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
@@ -88,6 +89,8 @@ class MixtureJob:
     """Experts asked of a picture; 0 is 4, or all where there are fewer."""
     ablation: bool = False
     """Measure the paper's tables beside the model: parts, losses, top-k."""
+    top_k_curve: bool = False
+    """Of those tables measure only the one over the number of experts asked."""
     repeats: int = 1
     """Trainings from different seeds behind each row of those tables and of the baselines."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
@@ -248,6 +251,7 @@ class _Run:
             top_k=job.top_k or _DEFAULT_K,
             seeds=self._seeds,
             ablation=job.ablation,
+            top_k_curve=job.top_k_curve,
             baselines=BANKS if job.expert != "discriminator" and not job.ablation else {"simplenet": SIMPLENET} | BANKS,
             sigma=job.evaluation.heatmap_sigma,
         )
@@ -297,11 +301,7 @@ class _Run:
 
 
 def _open_data(job: MixtureJob) -> tuple[SubclassedCategory, ...]:
-    root = job.data or job.out / "data"
-    if job.data is None and not root.exists():
-        partial = job.out / f".data.{os.getpid()}"
-        write_textures(partial, seed=job.seed)
-        partial.rename(root)
+    root = data_or_demo(job.data, job.out, partial(write_textures, seed=job.seed))
     if is_texture_ad(root):
         return read_texture_ad(root, job.categories)
     return tuple(with_subclasses(category) for category in open_dataset(root, job.categories))

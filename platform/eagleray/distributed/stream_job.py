@@ -1,11 +1,11 @@
 """The stream job: data in, a model and its figures out. What `jobs/mecad_stream.py` runs."""
 
 import dataclasses
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -40,6 +40,7 @@ from eagleray.continual import (
     write_examples,
 )
 from eagleray.data import Category, open_dataset, write_products
+from eagleray.data.demo import data_or_demo
 from eagleray.distributed.cluster import cluster
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
@@ -150,11 +151,7 @@ def _check_unfinished(job: StreamJob) -> None:
 
 
 def _open_data(job: StreamJob) -> tuple[Category, ...]:
-    root = job.data or job.out / "data"
-    if job.data is None and not root.exists():
-        partial = job.out / f".data.{os.getpid()}"
-        write_products(partial, seed=job.seed)
-        partial.rename(root)
+    root = data_or_demo(job.data, job.out, partial(write_products, seed=job.seed))
     categories = open_dataset(root, job.stream.classes)
     return tuple(category for category in categories if category.name not in job.remove)
 

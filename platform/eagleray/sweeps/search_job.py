@@ -1,39 +1,37 @@
 """The search job: pictures of colour and depth in, a fused model and its figures out; for `jobs/adnas_search.py`."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import ray
 
 from eagleray.adnas import (
     CategoryPictures,
     FusionModel,
     FusionSettings,
-    LocalRunner,
     Material,
     Product,
     Study,
     StudyConfig,
-    TrialRunner,
     closing,
     common_scale,
     image_scores,
     keep_model,
     load_category,
 )
-from eagleray.config import check_at_least, fingerprint, to_json
-from eagleray.continual import EvaluationConfig, PixelTask, Progress, silent
+from eagleray.config import check_at_least, to_json
+from eagleray.continual import EvaluationConfig, Progress, silent
 from eagleray.data import RgbdCategory, image_digest, open_rgbd, write_solids
+from eagleray.data.demo import data_or_demo
 from eagleray.distributed import cluster, peak_rss_mb
-from eagleray.errors import ConfigError, ResultsError
+from eagleray.errors import ConfigError
 from eagleray.experts import ScoringConfig
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
 from eagleray.fusion.images import RgbdImages
@@ -45,7 +43,9 @@ from eagleray.fusion.training import NetworkTraining, TrainingConfig
 from eagleray.provenance import git_commit, machine, versions
 from eagleray.reports import SCHEMA_VERSION, SCORES_SCHEMA, SEARCH_JOB, write_report, write_results, write_scores
 from eagleray.storage import ModelStore
+from eagleray.sweeps.resume import check_resumable
 from eagleray.sweeps.tune_runner import TuneConfig, TuneRunner
+from eagleray.trials import LocalRunner, TrialRunner
 
 Baseline = Literal["random", "evolution", "single", "pairs", "color", "depth"]
 
@@ -83,6 +83,9 @@ class SearchJob:
     """What is compared at equal budget: random and evolutionary search, single modules, pairs of them, one modality."""
     retrainings: int = 2
     """Trainings of the best architecture from scratch, each from another seed."""
+    few_shot: tuple[int, ...] = ()
+    """Also train the best architecture from scratch, as often, on only so many good pictures of each category, drawn by
+    the seed (e.g. 5 10 50)."""
     search_pictures: tuple[int, int] = (384, 192)
     """Pictures with synthetic anomalies that searches learn from, and are judged on."""
     check: bool = False
@@ -106,6 +109,8 @@ class SearchJob:
             raise ConfigError("--alpha-rates", "one or more rates above 0", self.alpha_rates)
         if min(self.search_pictures) < 2 * self.search.batch_size:
             raise ConfigError("--search-pictures", f"at least {2 * self.search.batch_size} each", self.search_pictures)
+        if self.few_shot and (min(self.few_shot) < 1 or len(set(self.few_shot)) < len(self.few_shot)):
+            raise ConfigError("--few-shot", "different numbers of pictures, each at least 1", self.few_shot)
         if not 0 <= self.seed < 2**31:
             raise ConfigError("--seed", f"in 0 to {2**31 - 1}", self.seed)
 
@@ -170,11 +175,11 @@ def run_search_job(job: SearchJob, *, progress: Progress = silent) -> dict[str, 
         The results, as they were written.
     """
     start = perf_counter()
-    _check_resumable(job)
+    check_resumable(job.out, {"config": _resolved(job), "data": str(job.data)}, resume=job.resume)
     run = _Run(job, progress)
     run.load(_open_data(job))
-    with _runner(job) as (runner, map_tasks):
-        run.study(runner, map_tasks)
+    with _runner(job) as runner:
+        run.study(runner)
     results = run.results()
     results["processes"] = {"driver": peak_rss_mb()}
     if isinstance(runner, TuneRunner):
@@ -205,23 +210,26 @@ class _Run:
         job = self._job
         if job.shots:
             categories = [category.few_shot(job.shots, job.seed) for category in categories]
+        _check_few_shot(job, {one.name: len(one.train) for one in categories})
         total = sum(len(one.train) + len(one.validation) + len(one.test) for one in categories)
         with self._stage("load", "read pictures", total) as advance:
             found = [
                 load_category(one, job.image_size, plane_removal=job.plane_removal, advance=advance)
                 for one in categories
             ]
+        _check_few_shot(job, {one.name: len(one.train) for one in found})  # some may be unreadable
         self._scale = common_scale(found)
         self._categories = [_scaled(one, self._scale) for one in found]
         self._digests = {one.name: [image_digest(sample.sample.path) for sample in one.train] for one in categories}
 
-    def study(self, runner: TrialRunner, map_tasks: Callable[..., Any]) -> None:
+    def study(self, runner: TrialRunner) -> None:
         """Search, train and measure."""
         job = self._job
         material = Material(
             train=RgbdImages.joined([one.train for one in self._categories]),
             validation=RgbdImages.joined([one.validation for one in self._categories]),
             test=RgbdImages.joined([one.test for one in self._categories]),
+            train_counts=tuple(len(one.train) for one in self._categories),
             network=job.network,
             anomalies=job.anomalies,
             training=job.training,
@@ -234,6 +242,7 @@ class _Run:
             alpha_rates=job.alpha_rates,
             baselines=job.baselines,
             retrainings=job.retrainings,
+            few_shot=job.few_shot,
         )
         self._study = Study(self._categories, material, runner, config, job.scoring)
         with self._stage("reconstruct", "train reconstruction"):
@@ -243,7 +252,7 @@ class _Run:
         with self._stage("train", "train networks from scratch"):
             self._study.train()
         with self._stage("judge", "measure"):
-            self._study.judge(map_tasks, sigma=job.evaluation.heatmap_sigma)
+            self._study.judge(sigma=job.evaluation.heatmap_sigma)
 
     def results(self) -> dict[str, Any]:
         """Everything that `results.json` holds but time; keeps the model, the raw scores and the example pictures."""
@@ -301,45 +310,25 @@ def _scaled(data: CategoryPictures, scale: float) -> CategoryPictures:
 
 
 def _open_data(job: SearchJob) -> tuple[RgbdCategory, ...]:
-    root = job.data or job.out / "data"
-    if job.data is None and not root.exists():
-        partial = job.out / f".data.{os.getpid()}"
-        write_solids(partial, seed=job.seed, image_size=job.image_size)
-        partial.rename(root)
-    return open_rgbd(root, job.categories)
+    write = partial(write_solids, seed=job.seed, image_size=job.image_size)
+    return open_rgbd(data_or_demo(job.data, job.out, write), job.categories)
 
 
 @contextmanager
-def _runner(job: SearchJob) -> Iterator[tuple[TrialRunner, Callable[..., Any]]]:
+def _runner(job: SearchJob) -> Iterator[TrialRunner]:
     if job.address == "none":
-        yield LocalRunner(), _map_here
+        yield LocalRunner()
         return
     with cluster(job.address):
-        yield TuneRunner(str((job.out / "trials").resolve()), job.tune), _map_on_ray
+        yield TuneRunner(str((job.out / "trials").resolve()), job.tune)
 
 
-def _map_here(function: Callable[[PixelTask], Any], tasks: Sequence[PixelTask]) -> list[Any]:
-    return [function(task) for task in tasks]
-
-
-def _map_on_ray(function: Callable[[PixelTask], Any], tasks: Sequence[PixelTask]) -> list[Any]:
-    remote = ray.remote(function)
-    found: list[Any] = ray.get([remote.remote(task) for task in tasks])
-    return found
-
-
-def _check_resumable(job: SearchJob) -> None:
-    """A run is gone on with when that is asked for, and only with the same settings."""
-    stamp, ours = job.out / "settings.txt", fingerprint([_resolved(job), str(job.data)])
-    if stamp.exists() and not job.resume:
-        raise ConfigError("--out", "a new folder, or --resume to go on with the run in it", str(job.out))
-    if stamp.exists() and stamp.read_text() != ours:
-        raise ConfigError("--resume", f"given with the settings that the run in {job.out} began with", True)
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(ours)
-    except OSError as error:
-        raise ResultsError(str(job.out), f"cannot be written ({error.strerror})") from error
+def _check_few_shot(job: SearchJob, pictures: Mapping[str, int]) -> None:
+    """Every category has as many train pictures as the largest of the few-shot trainings draws."""
+    most, fewest = max(job.few_shot, default=0), min(pictures, key=pictures.__getitem__)
+    if most > pictures[fewest]:
+        expected = f"from 1 to {pictures[fewest]}, the train pictures of {fewest!r}"
+        raise ConfigError("--few-shot", expected, most)
 
 
 def _resolved(job: SearchJob) -> dict[str, Any]:

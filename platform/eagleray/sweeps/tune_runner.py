@@ -1,25 +1,24 @@
 """Trials on a Ray cluster: side by side, kept after every step, stopped early where they fall behind, gone on with."""
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 import torch
 from ray import tune
+from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from threadpoolctl import threadpool_limits
 
-from eagleray.adnas import Material, Outcome, Spec
 from eagleray.config import check_at_least, fingerprint
 from eagleray.distributed import peak_rss_mb
-from eagleray.errors import EagleRayError, ResultsError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from eagleray.errors import ConfigError, EagleRayError, ResultsError
+from eagleray.trials import Item, Material, Outcome, Result, Shared, SpecT
 
 _STATE = "state.pt"
 
@@ -36,16 +35,20 @@ class TuneConfig:
     """Times that a trial is gone on with after its worker died."""
     grace: int = 4
     """Steps that every trial is given before ASHA may stop it."""
+    mlflow: str | None = None
+    """Tracking URI of MLflow, where trials are logged too; needs mlflow installed."""
 
     def __post_init__(self) -> None:
         for name, low in (("cpus", 1), ("concurrent", 0), ("max_failures", 0), ("grace", 1)):
             check_at_least(f"--tune.{name.replace('_', '-')}", getattr(self, name), low)
+        if self.mlflow is not None and importlib.util.find_spec("mlflow") is None:
+            raise ConfigError("--tune.mlflow", "given where mlflow is installed (pip install mlflow)", self.mlflow)
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]
-    """A run of `eagleray.adnas`, as Tune drives it."""
+    """A run of `eagleray.trials`, as Tune drives it."""
 
-    def setup(self, config: dict[str, Any], specs: Sequence[Spec], material: Material) -> None:
+    def setup(self, config: dict[str, Any], specs: Sequence[SpecT], material: Material[SpecT]) -> None:
         """Called by Tune in the trial's worker."""
         torch.set_num_threads(1)
         threadpool_limits(1)
@@ -84,8 +87,10 @@ class TuneRunner:
         self.peak_rss_mb = 0.0
         """Largest resident memory of a trial's worker so far."""
 
-    def run(self, name: str, specs: Sequence[Spec], material: Material, *, stop_early: bool = False) -> list[Outcome]:
-        """See `eagleray.adnas.TrialRunner`.
+    def run(
+        self, name: str, specs: Sequence[SpecT], material: Material[SpecT], *, stop_early: bool = False
+    ) -> list[Outcome[SpecT]]:
+        """See `eagleray.trials.TrialRunner`.
 
         Raises:
             EagleRayError: a trial ended with it.
@@ -118,6 +123,7 @@ class TuneRunner:
                     storage_path=self._folder,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
                     failure_config=tune.FailureConfig(max_failures=self._config.max_failures),
+                    callbacks=self._callbacks(place),
                     verbose=0,
                 ),
             )
@@ -126,20 +132,23 @@ class TuneRunner:
         found = {result.config["number"]: result for result in results}
         return [self._outcome(spec, found[number], names[number]) for number, spec in enumerate(specs)]
 
-    def map(
-        self, function: Callable[[Item, Material], Result], items: Sequence[Item], material: Material
-    ) -> list[Result]:
-        """See `eagleray.adnas.TrialRunner`."""
-        shared = ray.put(material)
+    def map(self, function: Callable[[Item, *Shared], Result], items: Sequence[Item], *shared: *Shared) -> list[Result]:
+        """See `eagleray.trials.TrialRunner`."""
+        kept = [ray.put(value) for value in shared]
         remote = ray.remote(num_cpus=self._config.cpus)(_call)
-        found: list[Result] = ray.get([remote.remote(function, item, shared) for item in items])
+        found: list[Result] = ray.get([remote.remote(function, item, *kept) for item in items])
         return found
 
-    def _scheduler(self, material: Material) -> ASHAScheduler:
-        most = max(material.search.epochs, self._config.grace + 1)
+    def _callbacks(self, experiment: str) -> list[Any]:
+        """Beside Tune's own, which write TensorBoard files."""
+        uri = self._config.mlflow
+        return [] if uri is None else [MLflowLoggerCallback(uri, experiment_name=experiment)]
+
+    def _scheduler(self, material: Material[SpecT]) -> ASHAScheduler:
+        most = max(material.most_steps, self._config.grace + 1)
         return ASHAScheduler(max_t=most, grace_period=self._config.grace, reduction_factor=2)
 
-    def _outcome(self, spec: Spec, result: Any, name: str) -> Outcome:
+    def _outcome(self, spec: SpecT, result: Any, name: str) -> Outcome[SpecT]:
         if result.error is not None:
             cause = getattr(result.error, "cause", result.error)
             if isinstance(cause, EagleRayError):
@@ -157,7 +166,7 @@ def _load(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _call(function: Callable[[Any, Material], Any], item: Any, material: Material) -> Any:
+def _call(function: Callable[..., Result], item: Any, *shared: Any) -> Result:
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return function(item, material)
+        return function(item, *shared)

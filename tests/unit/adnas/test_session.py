@@ -13,6 +13,7 @@ from eagleray.experts.expert_task import one_thread
 from eagleray.features import load_image
 from eagleray.fusion.training import patch_scores
 from eagleray.storage import ModelStore
+from eagleray.trials import LocalRunner
 from tests.unit.tiny_fusion import BOTH, COLOR, SCORING, keep, write_pictures
 
 
@@ -69,7 +70,7 @@ def test_verdicts_are_those_that_the_job_reports(both, tmp_path):
             Scored(one, patch_scores(both.network, one.validation), patch_scores(both.network, one.test))
             for one in both.categories
         ]
-    measured = figures(rows, SCORING, sigma=4.0, map_tasks=lambda function, tasks: [function(one) for one in tasks])
+    measured = figures(rows, SCORING, sigma=4.0, runner=LocalRunner())
     evaluation = EvaluationConfig(false_alarm_rate=0.3)
     told = closing(rows, measured, scoring=SCORING, evaluation=evaluation, out=tmp_path)
     pictures = {sample.sample.path: (sample, one.name) for one in both.categories for sample in one.tests}
@@ -173,12 +174,12 @@ def test_a_manifest_without_scoring_is_refused(both, tmp_path):
         FusionSession.open(store)
 
 
-def test_what_takes_no_depth_says_so_in_one_line(both):
+def test_what_opens_other_kinds_says_what_opens_this_one_in_one_line(both):
     for opened in (
         lambda: ScoringSession.open(both.store),
         lambda: open_judge(both.store, both.manifest, false_alarm_rate=0.1),
     ):
-        with pytest.raises(StoreError, match="looks at depth; the service takes none yet, so score files") as caught:
+        with pytest.raises(StoreError, match=r"neither extractor nor experts; open it with eagleray\.adnas") as caught:
             opened()
         assert str(caught.value).startswith(f"{both.store.uri}: ")
         assert len(str(caught.value).splitlines()) == 1

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from eagleray.adnas import LocalRunner, Material, Outcome, ReconstructSpec, SearchSpec, TrainSpec, score_test
+from eagleray.adnas import Material, ReconstructSpec, SearchSpec, TrainSpec, score_test
 from eagleray.adnas.trials import ReconstructRun, SearchRun, TrainRun
+from eagleray.data import RgbdCategory, RgbdSample, Sample
 from eagleray.errors import TrainingDiverged
 from eagleray.fusion.genotype import Cell, Cells, Genotype, Node
 from eagleray.fusion.images import RgbdImages
@@ -14,6 +15,7 @@ from eagleray.fusion.network import FusionNetwork
 from eagleray.fusion.search import CandidateSearch, DartsSearch, candidate_gflop
 from eagleray.fusion.taps import TapSet
 from eagleray.fusion.training import patch_scores
+from eagleray.trials import LocalRunner, Outcome
 from tests.unit.adnas.conftest import tiny_material
 from tests.unit.fusion.conftest import BOTH, SIDE, TINY, bowls, same_bits, through_a_file, undisturbed_and_resumed
 
@@ -76,9 +78,55 @@ def test_outcomes_come_in_the_order_of_their_specifications(material):
     assert same_bits(timeless(alone.state), timeless(outcomes[1].state))
 
 
-def test_functions_are_called_on_each_item_in_order(material):
+def test_functions_are_called_on_each_item_in_order_on_one_thread(material):
     found = LocalRunner().map(lambda item, given: (item * 2, given is material), [3, 1, 2], material)
     assert found == [(6, True), (2, True), (4, True)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert LocalRunner().map(lambda item: (item, torch.get_num_threads()), "ab") == [("a", 1), ("b", 1)]
+    finally:
+        torch.set_num_threads(before)
+
+
+def numbered(count):
+    """Pictures that tell their number."""
+    images = bowls(count)
+    height_NYX = np.full_like(images.height_NYX, 0) + np.arange(count, dtype=np.float32)[:, None, None]
+    return dataclasses.replace(images, height_NYX=height_NYX)
+
+
+def drawn(material, shots, seed):
+    images = material.learned_from(TrainSpec(name="few", genotype=BOTH, seed=seed, shots=shots))
+    return images.height_NYX[:, 0, 0].astype(int).tolist()
+
+
+def test_few_pictures_are_drawn_of_each_category_by_the_seed_as_the_data_draw_them():
+    material = tiny_material(train=numbered(11), train_counts=(7, 4))
+    sample = Sample("/a", "a", "train", 0, "good", None)
+    samples = tuple(RgbdSample(sample, depth=str(number)) for number in range(7))
+    category = RgbdCategory("a", train=samples, validation=(), test=())
+    for seed in range(5):
+        three, all_of_the_smaller = drawn(material, 3, seed), drawn(material, 4, seed)
+        assert [number < 7 for number in three] == 3 * [True] + 3 * [False]
+        assert three == sorted(set(three))
+        assert three[:3] == [int(one.depth) for one in category.few_shot(3, seed).train]
+        assert set(three) < set(all_of_the_smaller)
+        assert all_of_the_smaller[4:] == [7, 8, 9, 10]
+    assert len({tuple(drawn(material, 3, seed)) for seed in range(5)}) > 1
+    assert drawn(material, None, 0) == list(range(11))
+
+
+def test_a_network_of_few_pictures_sees_no_other(material):
+    spec = dataclasses.replace(SPECS["train"], shots=2)
+    seen = np.random.default_rng(spec.seed).permutation(5)[:2]
+    height_NYX = np.full_like(material.train.height_NYX, np.nan)
+    height_NYX[seen] = material.train.height_NYX[seen]
+    others_spoilt = dataclasses.replace(material, train=dataclasses.replace(material.train, height_NYX=height_NYX))
+    (few,), (same,) = (LocalRunner().run("one", [spec], given) for given in (material, others_spoilt))
+    assert same_bits(timeless(few.state), timeless(same.state))
+    (whole,) = LocalRunner().run("one", [SPECS["train"]], material)
+    assert not same_bits(timeless(few.state), timeless(whole.state))
 
 
 def test_steps_tell_the_loss_or_the_best_merit_so_far_with_its_cost(budgeted):

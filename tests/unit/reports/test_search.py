@@ -244,9 +244,23 @@ def test_few_pictures_are_told_only_where_they_were_learned_from(make_search):
     results = make_search(categories=TWO)
     heading = printed(search_tables(results)["shots"], 120).splitlines()[2]
     assert heading.split() == ["figure", "5-shot", "10-shot", "50-shot", "all"]
+    results["config"]["shots"] = 60
+    heading = printed(search_tables(results)["shots"], 120).splitlines()[2]
+    assert heading.split() == ["figure", "5-shot", "10-shot", "50-shot", "60-shot"]
     del results["shots"]
     assert "shots" not in search_tables(results)
     assert "shots_by_category" not in search_tables(results)
+
+
+def test_few_pictures_stand_above_the_whole_run_by_category(make_search):
+    results = make_search(categories=TWO, num_seeds=2)
+    for row in (*results["shots"], *results["modalities"]):
+        row["image_auroc"] = 0.5 + row.get("shots", 100) / 400 + (row["category"] == "tire") / 8 + row["seed"] / 16
+    lines = printed(search_tables(results)["shots_by_category"]).splitlines()
+    start = next(at for at, line in enumerate(lines) if line.split()[:1] == ["5-shot"])
+    assert [line.split()[0] for line in lines[start : start + 4]] == ["5-shot", "10-shot", "50-shot", "all"]
+    assert lines[start].split() == ["5-shot", "0.544", "±0.031", "0.669", "±0.031", "0.606", "±0.031"]
+    assert lines[start + 3].split() == ["all", "0.781", "±0.031", "0.906", "±0.031", "0.844", "±0.031"]
 
 
 def test_the_table_of_categories_has_neither_experts_nor_routing(make_search):
