@@ -9,7 +9,14 @@ from eagleray.continual.expert_cache import ExpertCache, ExpertLoader, load_expe
 from eagleray.continual.figures import PixelTask, image_figures, pixel_figures, routing_accuracy
 from eagleray.continual.fit import ExpertUpdate, update_expert
 from eagleray.continual.judge import Ask, Finding, Judge, Plan, Route
-from eagleray.continual.learner import CalibrationConfig, Learner, LearnerConfig, check_same_settings, check_settings
+from eagleray.continual.learner import (
+    CalibrationConfig,
+    Learner,
+    LearnerConfig,
+    check_same_settings,
+    check_settings,
+    held_out,
+)
 from eagleray.continual.model import Model
 from eagleray.continual.open_judge import FUSION_KIND, open_judge, stored_extractor
 from eagleray.continual.outcome import class_figures, control_figures, means, score_rows, stream_figures
@@ -25,6 +32,7 @@ from eagleray.continual.pool import (
     update_and_store,
     wanted,
 )
+from eagleray.continual.prepared_pool import PreparedPictures, PreparedPool
 from eagleray.continual.run import Progress, StreamRun, silent
 from eagleray.continual.scoring_session import ScoringSession
 from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent, open_stream
@@ -53,6 +61,8 @@ __all__ = [
     "PatchSet",
     "PixelTask",
     "Plan",
+    "PreparedPictures",
+    "PreparedPool",
     "Progress",
     "Removal",
     "Route",
@@ -73,6 +83,7 @@ __all__ = [
     "control_figures",
     "cut",
     "embed_shard",
+    "held_out",
     "image_figures",
     "load_bank",
     "load_expert",

@@ -1,7 +1,7 @@
 """Fitting a class and making room for it: what an expert does when a class arrives (MECAD, section 3.4)."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,48 +38,22 @@ class ExpertUpdate:
     provenance: Mapping[str, Any]
 
 
-def update_expert(
-    update: ExpertUpdate,
-    memory: Mapping[str, ClassBank],
-    patches: Sequence[Halves],
-    calibration: Sequence[Halves],
-) -> dict[str, ClassBank]:
-    """The expert's memory after a class arrived: MECAD eq. 3.
-
-    Args:
-        update: which class, with which settings.
-        memory: the expert's class banks so far.
-        patches: shards (N, H, W, D) of the class's good pictures, for the rows.
-        calibration: shards of further good pictures of the class, which no row may come from.
-
-    Returns:
-        The class banks that changed: the arriving class, and older ones that had to make room.
-    """
-    others = {name: bank for name, bank in memory.items() if name != update.class_name}
-    rows_allowed = update.mecad.rows_allowed(len(others) + 1)
-    changed = {update.class_name: _fit_class(update, memory.get(update.class_name), patches, calibration, rows_allowed)}
-    for name, bank in others.items():
-        kept = _keep(bank, update, rows_allowed)
-        if kept is not bank:
-            changed[name] = kept
-    return changed
-
-
-def _keep(bank: ClassBank, update: ExpertUpdate, rows_allowed: int) -> ClassBank:
-    """What stays of an older class."""
-    if update.mecad.memory == "nested":
-        return bank.truncated(rows_allowed)
-    return random_replay(bank, min(update.mecad.rows_replayed(), rows_allowed), seed=update.seed)
-
-
-def _fit_class(
+def fit_class(
     update: ExpertUpdate,
     previous: ClassBank | None,
     patches: Sequence[Halves],
     calibration: Sequence[Halves],
     budget: int,
 ) -> ClassBank:
-    """Rows, whitening, calibration and prototypes of one class; more images of a known class join what is known."""
+    """Rows, whitening, calibration and prototypes of one class; more images of a known class join what is known.
+
+    Args:
+        update: which class, with which settings.
+        previous: what is known of it.
+        patches: as in `update_expert`.
+        calibration: as in `update_expert`.
+        budget: rows, at most.
+    """
     points = [shard.reshape(-1, shard.shape[-1]) for shard in patches]
     means_ND = _means(patches)
     known_images = previous.num_images if previous else 0
@@ -105,6 +79,43 @@ def _fit_class(
         routing_distances_N=_routing_distances(prototypes_KD, calibration, previous),
         provenance=dict(update.provenance),
     )
+
+
+def update_expert(
+    update: ExpertUpdate,
+    memory: Mapping[str, ClassBank],
+    patches: Sequence[Any],
+    calibration: Sequence[Any],
+    *,
+    fit: Callable[..., ClassBank] = fit_class,
+) -> dict[str, ClassBank]:
+    """The expert's memory after a class arrived: MECAD eq. 3.
+
+    Args:
+        update: which class, with which settings.
+        memory: the expert's class banks so far.
+        patches: shards (N, H, W, D) of the class's good pictures, for the rows.
+        calibration: shards of further good pictures of the class, which no row may come from.
+        fit: as `fit_class`; or who remembers what that gave, and is handed whatever the shards are to it.
+
+    Returns:
+        The class banks that changed: the arriving class, and older ones that had to make room.
+    """
+    others = {name: bank for name, bank in memory.items() if name != update.class_name}
+    rows_allowed = update.mecad.rows_allowed(len(others) + 1)
+    changed = {update.class_name: fit(update, memory.get(update.class_name), patches, calibration, rows_allowed)}
+    for name, bank in others.items():
+        kept = _keep(bank, update, rows_allowed)
+        if kept is not bank:
+            changed[name] = kept
+    return changed
+
+
+def _keep(bank: ClassBank, update: ExpertUpdate, rows_allowed: int) -> ClassBank:
+    """What stays of an older class."""
+    if update.mecad.memory == "nested":
+        return bank.truncated(rows_allowed)
+    return random_replay(bank, min(update.mecad.rows_replayed(), rows_allowed), seed=update.seed)
 
 
 def _means(shards: Sequence[Halves]) -> Floats:

@@ -125,9 +125,9 @@ class Learner:
         advance(len(arrival.category.train) - len(new))
         if not new and name in self._manifest.classes:
             return None
-        held_out = _held_out(tuple(new), self._config.calibration.share, self._seed)
-        fit = self._pool.embed([paths[0] for digest, paths in new.items() if digest not in held_out], advance)
-        calibration = self._pool.embed([paths[0] for digest, paths in new.items() if digest in held_out], advance)
+        held = held_out(tuple(new), self._config.calibration.share, self._seed)
+        fit = self._pool.embed([paths[0] for digest, paths in new.items() if digest not in held], advance)
+        calibration = self._pool.embed([paths[0] for digest, paths in new.items() if digest in held], advance)
         skipped += _with_copies(fit.skipped + calibration.skipped, new.values())
         self._check_images(arrival, fit, calibration, skipped)
         if not fit.num_images:
@@ -237,7 +237,7 @@ def _with_copies(skipped: tuple[Skipped, ...], files: Iterable[Sequence[str]]) -
     return tuple(Skipped(path=path, reason=bad.reason) for bad in skipped for path in copies[bad.path])
 
 
-def _held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[str]:
+def held_out(digests: tuple[str, ...], share: float, seed: int) -> frozenset[str]:
     """The images that calibrate: a draw that depends on the seed and on each image's content, not on names or order."""
     if len(digests) < MIN_IMAGES:
         return frozenset()

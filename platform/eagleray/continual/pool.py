@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats
 from eagleray.banks import ClassBank
-from eagleray.continual.fit import ExpertUpdate, update_expert
+from eagleray.continual.fit import ExpertUpdate, fit_class, update_expert
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
@@ -90,8 +90,8 @@ class StoredBank:
 class ExpertPool(Protocol):
     """Embeds pictures, updates experts and scores; nothing it is asked twice gives another answer."""
 
-    def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
-        """Embed pictures, in order, in shards."""
+    def embed(self, paths: Sequence[str], advance: Advance = no_progress, *, half: bool = True) -> PatchSet:
+        """Embed pictures, in order, in shards; `half` as in `embed_shard`."""
         ...
 
     def update_expert(
@@ -140,47 +140,18 @@ def update_and_store(
     memory: Sequence[ClassBank],
     patches: Sequence[Any],
     calibration: Sequence[Any],
+    *,
+    fit: Callable[..., ClassBank] = fit_class,
 ) -> dict[str, StoredBank]:
-    """Update an expert and put what changed into the store, as its worker does."""
+    """Update an expert and put what changed into the store, as its worker does; `fit` as in `update_expert`."""
     # BLAS sums in an order that depends on its threads, and the bytes of a bank must not depend on the machine.
     with threadpool_limits(1, user_api="blas"):
-        changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration)
+        changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration, fit=fit)
     return {name: StoredBank.of(bank, store.put_blob(bank.to_bytes())) for name, bank in changed.items()}
 
 
-class LocalPool:
-    """Does all the work in this process, in order."""
-
-    def __init__(self, extractor: Extractor, store: ModelStore, *, device: str = "cpu") -> None:
-        self._embedder = extractor.open(device=device)
-        self._image_size = extractor.config.image_size
-        self._store = store
-
-    def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
-        """Embed pictures, in order, in shards."""
-        infos, shards = [], []
-        for part in cut(paths):
-            info, patches = embed_shard(self._embedder, part, self._image_size)
-            infos.append(info)
-            shards.append(patches)
-            advance(len(part))
-        return PatchSet(tuple(infos), tuple(shards))
-
-    def update_expert(
-        self, expert: int, update: ExpertUpdate, memory: Sequence[str], fit: PatchSet, calibration: PatchSet
-    ) -> dict[str, StoredBank]:
-        """Carry out an update; `expert` needs no place of its own here."""
-        banks = [load_bank(self._store, digest) for digest in memory]
-        return update_and_store(self._store, update, banks, fit.filled, calibration.filled)
-
-    def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
-        """Score pictures, each against the class banks it names; one result an item, in order."""
-        banks = {digest: load_bank(self._store, digest) for digest in wanted(items)}
-        results: list[ScoredImage | Skipped] = []
-        for part in cut(items):
-            results += score_shard(self._embedder, part, banks, self._image_size)
-            advance(len(part))
-        return results
+class InProcess:
+    """What pools without workers have in common."""
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Call a function on each item."""
@@ -210,6 +181,41 @@ class LocalPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to stop."""
+
+
+class LocalPool(InProcess):
+    """Does all the work in this process, in order."""
+
+    def __init__(self, extractor: Extractor, store: ModelStore, *, device: str = "cpu") -> None:
+        self._embedder = extractor.open(device=device)
+        self._image_size = extractor.config.image_size
+        self._store = store
+
+    def embed(self, paths: Sequence[str], advance: Advance = no_progress, *, half: bool = True) -> PatchSet:
+        """Embed pictures, in order, in shards."""
+        infos, shards = [], []
+        for part in cut(paths):
+            info, patches = embed_shard(self._embedder, part, self._image_size, half=half)
+            infos.append(info)
+            shards.append(patches)
+            advance(len(part))
+        return PatchSet(tuple(infos), tuple(shards))
+
+    def update_expert(
+        self, expert: int, update: ExpertUpdate, memory: Sequence[str], fit: PatchSet, calibration: PatchSet
+    ) -> dict[str, StoredBank]:
+        """Carry out an update; `expert` needs no place of its own here."""
+        banks = [load_bank(self._store, digest) for digest in memory]
+        return update_and_store(self._store, update, banks, fit.filled, calibration.filled)
+
+    def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
+        """Score pictures, each against the class banks it names; one result an item, in order."""
+        banks = {digest: load_bank(self._store, digest) for digest in wanted(items)}
+        results: list[ScoredImage | Skipped] = []
+        for part in cut(items):
+            results += score_shard(self._embedder, part, banks, self._image_size)
+            advance(len(part))
+        return results
 
 
 def cut(items: Sequence[Item]) -> list[Sequence[Item]]:

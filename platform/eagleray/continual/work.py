@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from eagleray.arrays import Floats, Halves
+from eagleray.arrays import AnyArray, Floats
 from eagleray.banks import ClassBank
 from eagleray.errors import BadImage
 from eagleray.experts import BankExpert
@@ -56,8 +56,14 @@ def embed_image(embedder: Embedder, path: str, image_size: int) -> Floats:
     return embedder.embed(resize(load_image(path), image_size))
 
 
-def embed_shard(embedder: Embedder, paths: Sequence[str], image_size: int) -> tuple[ShardInfo, Halves]:
-    """Embed some pictures; returns what the driver needs and the patches (N, H, W, D), in half precision."""
+def embed_shard(
+    embedder: Embedder, paths: Sequence[str], image_size: int, *, half: bool = True
+) -> tuple[ShardInfo, AnyArray]:
+    """Embed some pictures; returns what the driver needs and the patches (N, H, W, D).
+
+    Classes are fitted to patches in half precision, pictures are scored in single precision.
+    """
+    precision = np.float16 if half else np.float32
     kept, skipped, means, patches = [], [], [], []
     for path in paths:
         try:
@@ -67,9 +73,9 @@ def embed_shard(embedder: Embedder, paths: Sequence[str], image_size: int) -> tu
             continue
         kept.append(path)
         means.append(patches_HWD.mean(axis=(0, 1)))
-        patches.append(patches_HWD.astype(np.float16))
+        patches.append(patches_HWD.astype(precision))
     info = ShardInfo(tuple(kept), tuple(skipped), np.array(means, np.float32))
-    return info, np.array(patches, np.float16)
+    return info, np.array(patches, precision)
 
 
 def score_shard(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eagleray.arrays import Halves
+from eagleray.arrays import AnyArray
 from eagleray.banks import ClassBank
 from eagleray.continual import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 from eagleray.distributed.memory import peak_rss_mb
@@ -24,9 +24,9 @@ class EmbedWorker:
         self._embedder = extractor.open(device=device, num_threads=num_threads)
         self._image_size = config.image_size
 
-    def embed(self, paths: Sequence[str]) -> tuple[ShardInfo, Halves]:
+    def embed(self, paths: Sequence[str], *, half: bool) -> tuple[ShardInfo, AnyArray]:
         """One shard's small part and its patches, as two objects, so that the driver fetches the first alone."""
-        return embed_shard(self._embedder, paths, self._image_size)
+        return embed_shard(self._embedder, paths, self._image_size, half=half)
 
     def score(
         self, items: Sequence[ScoreItem], digests: Sequence[str], *banks: ClassBank

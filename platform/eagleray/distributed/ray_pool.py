@@ -66,13 +66,13 @@ class RayPool:
         self._experts: dict[int, Any] = {}
         self._bank_store = bank_store(store)
 
-    def embed(self, paths: Sequence[str], advance: Advance = no_progress) -> PatchSet:
+    def embed(self, paths: Sequence[str], advance: Advance = no_progress, *, half: bool = True) -> PatchSet:
         """Embed pictures, in order, in shards."""
         infos: dict[int, ShardInfo] = {}
         shards: dict[int, Any] = {}
 
         def submit(worker: Any, part: Sequence[str], number: int) -> Any:
-            info, shards[number] = worker.embed.options(num_returns=2).remote(part)
+            info, shards[number] = worker.embed.options(num_returns=2).remote(part, half=half)
             return info
 
         for number, part, info in self._spread(cut(paths), submit):

@@ -50,6 +50,8 @@ class Grid:
     """Cells to stress, as (row, column)."""
     notes: Sequence[str] = ()
     """Why figures are missing, one line per reason."""
+    folded: bool = False
+    """Whether the report lets the reader fold it away, which it is at first where it is long."""
 
 
 def mixture_grids(results: Mapping[str, Any]) -> dict[str, Grid]:

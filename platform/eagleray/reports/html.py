@@ -4,23 +4,20 @@ Nothing is loaded from anywhere: the pictures are data URIs, the style and the f
 and a content-security policy forbids the rest. Every string from the result files is escaped by the template.
 """
 
-import base64
-import hashlib
-import importlib.resources
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
-from markupsafe import Markup
 from PIL import Image
 
 from eagleray.reports.files import write_whole
 from eagleray.reports.findings import grids, verdict, words_of
-from eagleray.reports.plots import draw_pictures, write_plots
+from eagleray.reports.page import embed_plots, fill, parts_of, uri
+from eagleray.reports.plots import draw_pictures
 from eagleray.reports.results import SCORES_FILE, read_results, read_scores
+from eagleray.reports.sweep_page import sweep_page
 from eagleray.reports.wording import (
     at_once,
     cell,
@@ -32,6 +29,7 @@ from eagleray.reports.wording import (
     duration,
     figure,
     footnotes,
+    is_sweep,
     listed,
     noun,
     percent,
@@ -100,81 +98,38 @@ def write_report(out: str | Path) -> Path:
 
 def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> str:
     """The report as text; writes the plots to `out`, and reads the example pictures under it."""
-    script = importlib.resources.files(__package__).joinpath("template/report.js").read_text(encoding="utf-8")
-    plots, tables, words = _plots(out, results, scores), grids(results), words_of(results)
+    plots = embed_plots(out, draw_pictures(results, scores))
+    return sweep_page(results, plots) if is_sweep(results) else _run_page(out, results, plots)
+
+
+def _run_page(out: Path, results: Mapping[str, Any], plots: Mapping[str, Mapping[str, str]]) -> str:
+    words = words_of(results)
     first = "Categories" if at_once(results) else "Classes"
     names = {"stream": "The stream", "controls": "Controls"}
     shown = [(key, name) for key, name in names.items() if results[key]]
-    parts = [
-        (key, name, [plot for plot in pictures if plot in plots], [tables[table] for table in rows if table in tables])
-        for key, name, pictures, rows in MIXTURE_SECTIONS + SEARCH_SECTIONS
-    ]
-    parts = [one for one in parts if one[2] or one[3]]
+    parts = parts_of(MIXTURE_SECTIONS + SEARCH_SECTIONS, plots, grids(results))
     shown += [(key, name) for key, name, _, _ in parts]
     shown += [("examples", "Test images")] if results["examples"] else []
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            r=results,
-            title=_title(results) if words is None else words.title(results),
-            verdict=verdict(results),
-            sections=[("classes", first), *shown, ("run", "About this run")],
-            parts=parts,
-            noun=noun(results),
-            tiles=_tiles(results),
-            columns=columns_of(results, COLUMNS).items(),
-            class_rows=_class_rows(results),
-            means_of="" if words is None else words.means_of(results),
-            mean_cells=_mean_cells(results),
-            notes=footnotes(results),
-            removed=listed([name for name in results["order"] if name not in results["classes"]], 20),
-            plots=plots,
-            controls=_controls(results),
-            examples=list(_examples(out, results)),
-            skipped=[(step["class"], image) for step in results["stream"] for image in step["skipped"]],
-            run_facts=_run_facts(results),
-            config=list(_flat(results["config"])),
-            script=Markup(script),  # our own file, no word of the user's in it
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    return fill(
+        "report.html.jinja",
+        results,
+        title=_title(results) if words is None else words.title(results),
+        verdict=verdict(results),
+        sections=[("classes", first), *shown, ("run", "About this run")],
+        parts=parts,
+        noun=noun(results),
+        tiles=_tiles(results),
+        columns=columns_of(results, COLUMNS).items(),
+        class_rows=_class_rows(results),
+        means_of="" if words is None else words.means_of(results),
+        mean_cells=_mean_cells(results),
+        notes=footnotes(results),
+        removed=listed([name for name in results["order"] if name not in results["classes"]], 20),
+        plots=plots,
+        controls=_controls(results),
+        examples=list(_examples(out, results)),
+        skipped=[(step["class"], image) for step in results["stream"] for image in step["skipped"]],
     )
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eagleray.reports", "template"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure, "signed": signed, "percent": percent}
-    return environment
-
-
-def _plots(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> dict[str, dict[str, str]]:
-    """Draw and write the plots; returns what the template shows of each, by name."""
-    pictures = draw_pictures(results, scores)
-    files = write_plots(out, pictures)
-    return {
-        p.name: {"title": p.title, "caption": p.caption, "alt": p.alt, "uri": _uri(files[p.name].read_bytes(), "png")}
-        for p in pictures
-    }
-
-
-def _run_facts(results: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Caption of each small table about the run -> its rows."""
-
-    def plain(values: Mapping[str, Any], write: Callable[[Any], str]) -> list[tuple[str, str]]:
-        return [(key.replace("_", " "), write(value)) for key, value in values.items()]
-
-    return {
-        "Machine": plain(results["machine"], lambda value: "none" if value is None else str(value)),
-        "Versions": list(results["versions"].items()),
-        "Time": plain(results["seconds"], duration),
-        "Peak memory of each process": plain(results["processes"], "{:,.0f} MB".format),
-    }
 
 
 def _title(results: Mapping[str, Any]) -> str:
@@ -295,23 +250,8 @@ def _picture(out: Path, name: str | None) -> str | None:
             held = io.BytesIO()
             if stored.mode in ("1", "L", "P"):
                 stored.save(held, format="PNG", optimize=True)
-                return _uri(held.getvalue(), "png")
+                return uri(held.getvalue(), "png")
             stored.convert("RGB").save(held, format="JPEG", quality=88)
-            return _uri(held.getvalue(), "jpeg")
+            return uri(held.getvalue(), "jpeg")
     except (OSError, ValueError):
         return None
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted names, the way flags are written."""
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{key}", " ".join(map(str, value))
-        else:
-            yield f"{prefix}{key}", "none" if value is None else str(value)

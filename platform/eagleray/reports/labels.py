@@ -5,12 +5,15 @@ A box is (left, bottom, right, top).
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 
 from eagleray.arrays import AnyArray
+from eagleray.reports.canvas import FONT_PT, INK, MUTED
 
 _PLACES = [
     (distance * x, distance * y, side)
@@ -30,6 +33,26 @@ _PLACES = [
 _SIDES = {0.0: "left", 0.5: "center", 1.0: "right"}
 _NUM_PASSES = 3
 """How often the names make way for each other."""
+
+
+def name_point(axes: Axes, text: str, place: tuple[float, float], *, strong: bool) -> Annotation:
+    """Write `text` beside a point of `axes`, to be moved by `place_labels`; a line joins it to a point far off."""
+    style: dict[str, Any] = {"color": INK if strong else MUTED, "weight": "bold" if strong else "normal"}
+    name = axes.annotate(
+        text,
+        place,
+        xytext=(9, 0),
+        textcoords="offset points",
+        fontsize=FONT_PT - 0.5,
+        va="center",
+        parse_math=False,
+        zorder=4,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.7, "shrinkA": 0, "shrinkB": 3},
+        **style,
+    )
+    name.set_in_layout(False)
+    return name
 
 
 def place_labels(

@@ -8,12 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
 from eagleray.arrays import AnyArray
-from eagleray.reports.canvas import BLUE, FAINT, FONT_PT, GREEN, INK, MUTED, ORANGE, heading, label, panels, shortened
-from eagleray.reports.labels import boxes_along, place_labels
+from eagleray.reports.canvas import BLUE, FAINT, FONT_PT, GREEN, INK, ORANGE, heading, label, panels, shortened
+from eagleray.reports.labels import boxes_along, name_point, place_labels
 from eagleray.reports.search_rows import SEARCHES, cells_of, method_name, trained
 
 PANELS = {
@@ -107,22 +106,7 @@ def _kind(method: str) -> str:
 
 
 def _label(axes: Axes, point: Point, *, strong: bool) -> Annotation:
-    style: dict[str, Any] = {"color": INK if strong else MUTED, "weight": "bold" if strong else "normal"}
-    text = axes.annotate(
-        shortened(method_name(point.method)),
-        (point.cost, point.auroc),
-        xytext=(9, 0),
-        textcoords="offset points",
-        fontsize=FONT_PT - 0.5,
-        va="center",
-        parse_math=False,
-        zorder=4,
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.7, "shrinkA": 0, "shrinkB": 3},
-        **style,
-    )
-    text.set_in_layout(False)
-    return text
+    return name_point(axes, shortened(method_name(point.method)), (point.cost, point.auroc), strong=strong)
 
 
 def _reach(axes: Axes, point: Point) -> AnyArray:

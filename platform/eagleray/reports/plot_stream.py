@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
@@ -17,7 +15,6 @@ from eagleray.reports.canvas import (
     HATCHED,
     INK,
     MUTED,
-    bare,
     beside,
     blank,
     expert_colour,
@@ -28,7 +25,8 @@ from eagleray.reports.canvas import (
     step_ticks,
     write,
 )
-from eagleray.reports.wording import count, figure, signed
+from eagleray.reports.plot_heat import heat_map, shade_bar
+from eagleray.reports.wording import count, signed
 
 MOST_ANNOTATED = 15
 """Most classes and steps for which every cell of the heat map carries its figure."""
@@ -51,39 +49,14 @@ def auroc_by_step(results: Mapping[str, Any]) -> Figure | None:
     annotated = max(num_classes, num_steps) <= MOST_ANNOTATED
     cell_w, cell_h = (min(0.8, 7.3 / num_steps), 0.38) if annotated else (6.9 / num_steps, min(0.24, 12 / num_classes))
     fig, axes = blank((1.9 if annotated else 2.5) + cell_w * num_steps, 1.2 + cell_h * num_classes)
-    low = min(0.95, np.floor(np.nanmin(auroc_CS) * 20) / 20)
-    shades = LinearSegmentedColormap.from_list("ours", matplotlib.colormaps["Blues"](np.linspace(0.06, 0.92, 64)))
-    scale = Normalize(low, 1.0)
-    mesh = axes.pcolormesh(
-        np.arange(num_steps + 1) + 0.5,
-        np.arange(num_classes + 1) - 0.5,
-        np.ma.masked_invalid(auroc_CS),
-        cmap=shades,
-        norm=scale,
-        edgecolor="white",
-        linewidth=1.2 if annotated else 0.3,
-    )
-    if annotated:
-        _write_figures(axes, auroc_CS, scale)
+    mesh = heat_map(axes, auroc_CS, annotated=annotated)
     _mark_removed(axes, results, auroc_CS)
-    axes.invert_yaxis()
-    bare(axes)
     size = FONT_PT if annotated else max(5.0, min(FONT_PT, 62 * cell_h))
     name_ticks(axes, "y", range(num_classes), [shortened(n) for n in results["order"]], fontsize=size)
     _name_steps(axes, results["stream"], annotated)
     if not annotated:
-        bar = fig.colorbar(mesh, ax=axes, fraction=0.035, pad=0.02, aspect=28)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(length=0, labelsize=FONT_PT - 1, labelcolor=MUTED)
-        bar.set_label("image AUROC", fontsize=FONT_PT, color=MUTED)
+        shade_bar(axes, mesh)
     return fig
-
-
-def _write_figures(axes: Axes, auroc_CS: AnyArray, scale: Normalize) -> None:
-    for (j, i), value in np.ndenumerate(auroc_CS):
-        if np.isfinite(value):
-            colour = "white" if scale(value) > 0.62 else INK
-            write(axes, i + 1, j, figure(value), ha="center", fontsize=FONT_PT - 1.5, color=colour)
 
 
 def _mark_removed(axes: Axes, results: Mapping[str, Any], auroc_CS: AnyArray) -> None:
@@ -126,13 +99,20 @@ def change_since_learned(results: Mapping[str, Any]) -> AnyArray:
 def forgetting_by_step(results: Mapping[str, Any]) -> Figure | None:
     """Lines of forgetting over steps, the mean and each expert's; None before anything can be forgotten."""
     mean_S = np.array([step["mean_forgetting"] for step in results["stream"]], dtype=float)
-    if np.isfinite(mean_S).sum() < 2:
+    return forgetting_lines(_change_by_expert(results), mean_S)
+
+
+def forgetting_lines(lines: Mapping[int, AnyArray], mean_S: AnyArray | None = None) -> Figure | None:
+    """A line of forgetting over steps for each expert, by its number, and a bold one for the mean where there is one;
+    None where no line has two points.
+    """
+    drawn = [*lines.values()] if mean_S is None else [*lines.values(), mean_S]
+    if all(np.isfinite(line_S).sum() < 2 for line_S in drawn):
         return None
-    steps = np.arange(1, len(mean_S) + 1)
+    steps = np.arange(1, len(drawn[0]) + 1)
     fig, axes = blank(9.4, 3.6)
     axes.axhline(0, color=MUTED, lw=0.8)
     ends = []
-    lines = _change_by_expert(results)
     many = len(lines) > MOST_LABELLED
     for expert, line_S in lines.items():
         colour = FAINT if many else expert_colour(expert)
@@ -140,9 +120,10 @@ def forgetting_by_step(results: Mapping[str, Any]) -> Figure | None:
         last = line_S[np.isfinite(line_S)][-1]
         ends.append((last, f"expert {expert}  {signed(last)}", MUTED if many else colour, "normal"))
     ends = [min(ends)] if many else ends
-    axes.plot(steps, mean_S, color=INK, lw=2.6, solid_capstyle="round")
-    last_mean = mean_S[np.isfinite(mean_S)][-1]
-    ends.append((last_mean, f"mean  {signed(last_mean)}", INK, "bold"))
+    if mean_S is not None:
+        axes.plot(steps, mean_S, color=INK, lw=2.6, solid_capstyle="round")
+        last_mean = mean_S[np.isfinite(mean_S)][-1]
+        ends.append((last_mean, f"mean  {signed(last_mean)}", INK, "bold"))
     # A range of a few thousandths would blow noise up to drama.
     bottom, top = axes.get_ylim()
     axes.set(xlim=(1, steps[-1] * 1.02), ylim=(min(bottom, -0.05), max(top, 0.02)))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from eagleray.errors import ResultsError
-from eagleray.reports import plot_mixture, plot_routing, plot_scores, plot_stream, search_pictures
+from eagleray.reports import plot_mixture, plot_routing, plot_scores, plot_stream, search_pictures, sweep_pictures
 from eagleray.reports.files import CURE
 from eagleray.reports.mixture_wording import categories, part, switches, variant_name
 from eagleray.reports.wording import (
@@ -19,6 +19,7 @@ from eagleray.reports.wording import (
     controls_in_order,
     count,
     figure,
+    is_sweep,
     listed,
     signed,
 )
@@ -43,7 +44,8 @@ class Picture:
 def draw_pictures(results: Mapping[str, Any], scores: pa.Table | None) -> list[Picture]:
     """Draw every picture that the figures allow, in the order of the report."""
     pictures = []
-    for name, (title, draw, caption, alt) in _PICTURES.items():
+    known = sweep_pictures.PICTURES if is_sweep(results) else _PICTURES
+    for name, (title, draw, caption, alt) in known.items():
         drawn = draw(results, scores)
         if drawn is not None:
             if name == "scores" and at_once(results):

@@ -1,6 +1,7 @@
 """Result files of a run: ``results.json`` (figures) and ``scores.parquet`` (raw scores), read, checked and written.
 
-The format is documented field by field in ``results.schema.json`` beside this module. What is written has passed the
+The format is documented field by field in ``results.schema.json`` beside this module, that of a sweep in
+``sweep.schema.json``. What is written has passed the
 same check as what is read, so a file that exists can be reported on.
 """
 
@@ -19,12 +20,15 @@ import pyarrow.parquet
 from eagleray.errors import ResultsError
 from eagleray.reports.files import write_whole
 from eagleray.reports.search_checks import check_search
+from eagleray.reports.sweep_checks import check_sweep
 
 SCHEMA_VERSION = "eagleray.results/1"
 MIXTURE_JOB = "adapted_moe"
 """The job whose results hold categories, subclasses and an ablation instead of a stream."""
 SEARCH_JOB = "adnas_search"
 """The job whose results hold a fusion of colour and depth, and the searches that it was chosen from."""
+SWEEP_JOB = "sweep"
+"""The job whose results hold many trials of a stream; they have a schema of their own, ``sweep.schema.json``."""
 RESULTS_FILE = "results.json"
 SCORES_FILE = "scores.parquet"
 SCORES_SCHEMA = pa.schema(
@@ -80,9 +84,13 @@ def validate(results: Any, where: str = RESULTS_FILE) -> None:
         raise ResultsError(
             where, f"schema is {version!r}, this eagleray reads {SCHEMA_VERSION!r}; write it again with this version"
         )
-    worst = jsonschema.exceptions.best_match(_validator().iter_errors(results))
+    sweep = results.get("job") == SWEEP_JOB
+    worst = jsonschema.exceptions.best_match(_validator(sweep).iter_errors(results))
     if worst is not None:
         raise ResultsError(where, f"field {worst.json_path}: {_one_line(worst.message)}")
+    if sweep:
+        check_sweep(results, where)
+        return
     _check_matrix(results, where)
     if results["job"] == MIXTURE_JOB:
         _check_spaces(results, where)
@@ -166,9 +174,17 @@ def _check_spaces(results: dict[str, Any], where: str) -> None:
 
 
 @cache
-def _validator() -> Any:
-    text = importlib.resources.files(__package__).joinpath("results.schema.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
+def _validator(sweep: bool) -> Any:
+    schema = _schema("results.schema.json")
+    if sweep:  # refers to fields of the other, which travels inside it
+        runs, schema = schema, _schema("sweep.schema.json")
+        schema["$defs"]["run"] = runs
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _schema(name: str) -> dict[str, Any]:
+    text = importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def _without_nan(value: Any) -> Any:

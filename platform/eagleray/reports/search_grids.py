@@ -147,8 +147,9 @@ def shots_grid(results: Row) -> Grid | None:
     return Grid(
         name="shots",
         title="Learned from few pictures",
-        caption=f"{_seeds_words(seen.values())} Columns: training pictures of each category.",
-        headings=["figure", *map(_shots_words, seen)],
+        caption=f"{_seeds_words(seen.values())} Columns: training pictures of each category, drawn by the seed. The "
+        "weights alone learn from few: the architecture was found with the pictures of the last column.",
+        headings=["figure", *(_shots_words(results, shots) for shots in seen)],
         words=frozenset({0}),
         rows=[
             [Cell(shown), *(spread_cell(over_categories(rows, key)) for rows in seen.values())]
@@ -170,7 +171,7 @@ def shots_by_category_grid(results: Row) -> Grid | None:
         headings=["pictures", *_headings(results), "mean"],
         words=frozenset({0}),
         rows=[
-            [Cell(_shots_words(shots)), *map(spread_cell, _per_category(results, rows, "image_auroc"))]
+            [Cell(_shots_words(results, shots)), *map(spread_cell, _per_category(results, rows, "image_auroc"))]
             for shots, rows in seen.items()
         ],
     )
@@ -182,15 +183,17 @@ def _headings(results: Row) -> list[str]:
 
 
 def _shots(results: Row) -> dict[int | None, list[dict[str, Any]]]:
-    """Number of pictures -> its rows, few first; None stands for all pictures, as in the modalities' rows."""
+    """Number of pictures -> its rows, few first; None stands for the whole run's, as in the modalities' rows."""
     found = groups(part(results, "shots"), lambda row: row["shots"])
     both = [row for row in part(results, "modalities") if row["modalities"] == "color+depth"]
     few: dict[int | None, list[dict[str, Any]]] = {shots: found[shots] for shots in sorted(found)}
     return few | ({None: both} if few and both else {})
 
 
-def _shots_words(shots: int | None) -> str:
-    return "all" if shots is None else f"{shots}-shot"
+def _shots_words(results: Row, shots: int | None) -> str:
+    """ "5-shot"; for the whole run "all", unless it was given few pictures itself."""
+    number = shots or results["config"].get("shots")
+    return f"{number}-shot" if number else "all"
 
 
 def _per_category(results: Row, rows: Sequence[dict[str, Any]], key: str) -> list[Spread]:

@@ -15,6 +15,7 @@ from eagleray.reports.wording import (
     control_words,
     controls_in_order,
     footnotes,
+    is_sweep,
     noun,
 )
 
@@ -67,10 +68,26 @@ def controls_table(results: Mapping[str, Any]) -> Table:
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """The verdict, the class table, the controls and the job's own tables as GitHub-flavoured Markdown."""
+    """The verdict, the class table, the controls and the job's own tables as GitHub-flavoured Markdown.
+
+    A sweep has neither class table nor controls.
+    """
     lines = ["- " + _escaped(sentence) for sentence in verdict(results)]
     if results["data"]["generated"]:
         lines.insert(0, "**Generated demo data, not a benchmark.**\n")
+    if not is_sweep(results):
+        lines += _class_lines(results)
+    for grid in grids(results).values():
+        align = " ".join("left" if column in grid.words else "right" for column in range(len(grid.headings)))
+        cells = [[_escaped(" ".join(filter(None, cell))) for cell in row] for row in grid.rows]
+        lines += ["", f"**{grid.title}.** {_escaped(grid.caption)}", ""]
+        lines += _markdown_table([_escaped(heading) for heading in grid.headings], cells, align)
+        lines += ["", *(f"- {_escaped(note)}" for note in grid.notes)] if grid.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def _class_lines(results: Mapping[str, Any]) -> list[str]:
+    """The class table and the controls in Markdown."""
     columns = columns_of(results, COLUMNS)
     headings = [heading.replace("-\n", "").replace("\n", " ") for heading in columns.values()]
     rows = [
@@ -78,7 +95,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         for name in class_names(results)
     ]
     rows.append(["**mean**", *_mean_cells(results)])
-    lines += ["", *_markdown_table([noun(results), *headings], rows, "left" + " right" * len(headings))]
+    lines = ["", *_markdown_table([noun(results), *headings], rows, "left" + " right" * len(headings))]
     notes = footnotes(results)
     lines += ["", *(f"- {_escaped(note)}" for note in notes)] if notes else []
     if results["controls"]:
@@ -90,13 +107,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             controls.append([_escaped(title), *figures, _escaped(meaning)])
         table = _markdown_table(["control", "image AUROC", "rows", "what it is"], controls, "left right right left")
         lines += ["", *table]
-    for grid in grids(results).values():
-        align = " ".join("left" if column in grid.words else "right" for column in range(len(grid.headings)))
-        cells = [[_escaped(" ".join(filter(None, cell))) for cell in row] for row in grid.rows]
-        lines += ["", f"**{grid.title}.** {_escaped(grid.caption)}", ""]
-        lines += _markdown_table([_escaped(heading) for heading in grid.headings], cells, align)
-        lines += ["", *(f"- {_escaped(note)}" for note in grid.notes)] if grid.notes else []
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _table(first: str) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eagleray.reports.results import MIXTURE_JOB, SEARCH_JOB
+from eagleray.reports.results import MIXTURE_JOB, SEARCH_JOB, SWEEP_JOB
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -102,6 +102,11 @@ def is_mixture(results: Mapping[str, Any]) -> bool:
 def is_search(results: Mapping[str, Any]) -> bool:
     """Whether these are results of adnas_search: a fusion of colour and depth for categories learned at once."""
     return bool(results["job"] == SEARCH_JOB)
+
+
+def is_sweep(results: Mapping[str, Any]) -> bool:
+    """Whether these are results of a sweep: many trials of a stream instead of one run."""
+    return bool(results["job"] == SWEEP_JOB)
 
 
 def at_once(results: Mapping[str, Any]) -> bool:

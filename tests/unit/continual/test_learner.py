@@ -3,7 +3,7 @@ import pytest
 
 from eagleray.banks import ClassBank
 from eagleray.continual import Arrival, Model, Removal
-from eagleray.continual.learner import _held_out
+from eagleray.continual.learner import held_out
 from eagleray.data import Category
 from eagleray.errors import ConfigError, ExpertsFull, UnknownClass
 from eagleray.storage import read_image_list
@@ -314,14 +314,14 @@ class TestHeldOutImages:
     @pytest.mark.parametrize(("share", "expected"), [(0.2, 10), (0.5, 25), (0.999, 49)])
     def test_the_share_is_kept_and_never_takes_everything(self, share, expected):
         digests = tuple(f"{n:016x}" for n in range(50))
-        held_out = _held_out(digests, share, 0)
-        assert len(held_out) == expected
-        assert held_out < set(digests)
+        held = held_out(digests, share, 0)
+        assert len(held) == expected
+        assert held < set(digests)
 
     def test_of_very_few_images_none_or_a_part_is_held_out(self):
         digests = tuple(f"{n:016x}" for n in range(5))
-        assert _held_out(digests[:4], 0.2, 0) == frozenset()
-        assert 1 <= len(_held_out(digests, 0.0001, 0)) <= 2
+        assert held_out(digests[:4], 0.2, 0) == frozenset()
+        assert 1 <= len(held_out(digests, 0.0001, 0)) <= 2
 
 
 class TestContinuing:
