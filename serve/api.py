@@ -16,8 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from eagleray.continual import Judge
 from serve import schema
 from serve.keys import Keys
+from serve.pipeline import EmbedBatched, Pipeline
 from serve.problems import answer_with_problems, mistake
-from serve.service import EmbedBatched, Scored, Service
+from serve.service import Scored, Service
+from serve.settings import Settings
 from serve.stats import WINDOW_S, Window
 from serve.upload import Upload, read_uploads
 
@@ -80,18 +82,23 @@ def make_api(service: Service, *, embed: EmbedBatched, keys: Keys, observer: Obs
         dependencies=guarded,
     )
     async def score(request: Request, category: _Category = None, heatmap: _Heatmap = "none") -> Response:
-        """Score one picture (the body as it is) or several (multipart parts called `file`)."""
-        start = time.perf_counter()
-        uploads = await read_uploads(request, service.settings)
-        judge, scored = await service.score(uploads, category=category, heatmap=heatmap == "png", embed=embed)
+        """Score one picture (the body as it is) or several (multipart parts called `file`).
+
+        A model that looks at depth, too (`modalities` in `/v1/model`), takes parts called `image` and `depth` instead:
+        a TIFF of points x, y, z, or a 16-bit PNG with its NNN_info_depth.yaml in a part called `depth_range`. The first
+        depth is of the first picture, and so on; the first range is of the first PNG.
+        """
+        start, pipeline = time.perf_counter(), service.pipeline
+        uploads = await read_uploads(request, service.settings, with_depth="depth" in pipeline.modalities)
+        scored = await service.score(pipeline, uploads, category=category, heatmap=heatmap == "png", embed=embed)
         window.add(time.perf_counter() - start, len(scored))
         observer.verdicts(scored)
-        return Response(answer(judge, uploads, scored).model_dump_json(), media_type="application/json")
+        return Response(answer(pipeline.judge, uploads, scored).model_dump_json(), media_type="application/json")
 
     @api.get("/v1/model", responses=schema.problems(401), dependencies=guarded)
     async def model() -> schema.ModelAnswer:
         """The model that is served: its classes, their experts, and what a request may hold."""
-        return _model(service, service.judge)
+        return _model(service.pipeline, service.settings)
 
     @api.get("/v1/stats", responses=schema.problems(401), dependencies=guarded)
     async def stats() -> schema.StatsAnswer:
@@ -114,7 +121,7 @@ def make_api(service: Service, *, embed: EmbedBatched, keys: Keys, observer: Obs
     @api.get("/v1/health/ready", responses=schema.problems(503))
     async def ready() -> schema.HealthAnswer:
         """Whether a model is loaded and its experts answer."""
-        await service.experts.check()
+        await service.pipeline.check()
         return schema.HealthAnswer(status="ready", model_version=service.judge.version)
 
     @api.get("/", include_in_schema=False)
@@ -147,15 +154,16 @@ def _item(scored: Scored, name: str | None) -> schema.ScoreItem:
     )
 
 
-def _model(service: Service, judge: Judge) -> schema.ModelAnswer:
-    settings = service.settings
+def _model(pipeline: Pipeline, settings: Settings) -> schema.ModelAnswer:
+    judge = pipeline.judge
     by_expert: dict[int, list[str]] = {}
     for name, known in judge.classes.items():
         for expert in known.experts:
             by_expert.setdefault(expert, []).append(name)
     return schema.ModelAnswer(
         model_version=judge.version,
-        kind=service.kind,
+        kind=pipeline.kind,
+        modalities=list(pipeline.modalities),
         image_size=judge.image_size,
         false_alarm_rate=judge.false_alarm_rate,
         categories=[
@@ -170,7 +178,7 @@ def _model(service: Service, judge: Judge) -> schema.ModelAnswer:
             for name, known in judge.classes.items()
         ],
         experts=[
-            schema.ExpertInfo(expert=expert, deployment=service.experts.deployment_of(expert), categories=sorted(names))
+            schema.ExpertInfo(expert=expert, deployment=pipeline.deployment_of(expert), categories=sorted(names))
             for expert, names in sorted(by_expert.items())
         ],
         limits=schema.Limits(

@@ -10,6 +10,7 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
+from eagleray.continual import FUSION_KIND
 from eagleray.errors import EagleRayError
 from eagleray.storage import ModelStore
 from serve import proxy
@@ -59,6 +60,8 @@ def build(values: dict[str, Any]) -> Application:
         manifest = first_manifest(ModelStore.open(settings.model), settings)
     except EagleRayError as error:
         raise UsersMistake(str(error)) from error
+    if manifest.kind == FUSION_KIND:  # its one network is in the router
+        return _router(settings).bind(settings, keys, [])
     highest = max(entry.expert for entry in manifest.classes.values())
     count = math.ceil((highest + 1) / settings.experts_per_deployment)
     return _router(settings).bind(settings, keys, [_expert(settings, number) for number in range(count)])

@@ -85,6 +85,8 @@ class ModelAnswer(_Answer):
 
     model_version: int
     kind: str
+    modalities: list[Literal["color", "depth"]]
+    """What a request holds of each picture: with depth, parts `image` and `depth`, else `file` or the body itself."""
     image_size: int
     """Pixels of the square that pictures are resized to."""
     false_alarm_rate: float
@@ -125,23 +127,35 @@ class ProblemAnswer(BaseModel):
 
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
-_FILES = {
-    "schema": {
-        "type": "object",
-        "required": ["file"],
-        "properties": {"file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}},
-    }
+_SEVERAL = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+_COLOR = {
+    "title": "Pictures for a model that looks at colour",
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": _SEVERAL},
+    "additionalProperties": False,
+}
+_DEPTH = {
+    "title": "Pictures for a model that looks at depth, too",
+    "type": "object",
+    "required": ["image", "depth"],
+    "properties": {
+        "image": _SEVERAL,
+        "depth": {**_SEVERAL, "description": "of each image, in order: a TIFF of points x, y, z, or a 16-bit PNG"},
+        "depth_range": {**_SEVERAL, "description": "of each depth that is a PNG, in order: its NNN_info_depth.yaml"},
+    },
+    "additionalProperties": False,
 }
 SCORE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             **dict.fromkeys(("image/png", "image/jpeg", "image/*", "application/octet-stream"), _IMAGE),
-            "multipart/form-data": _FILES,
+            "multipart/form-data": {"schema": {"oneOf": [_COLOR, _DEPTH]}},
         },
     }
 }
-"""One picture as it is, or several as parts called `file`; FastAPI cannot say that with types."""
+"""One picture as it is, or several as parts, perhaps with depth; FastAPI cannot say that with types."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

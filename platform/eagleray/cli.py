@@ -18,7 +18,15 @@ from eagleray.console import parse_command, progress_bar, run_main
 from eagleray.continual import silent
 from eagleray.data import write_products, write_solids, write_textures
 from eagleray.errors import ConfigError, UsageError
-from eagleray.score_command import Picture, add_depth, find_pictures, open_session, score_by_service, score_pictures
+from eagleray.score_command import (
+    Picture,
+    add_depth,
+    check_depth,
+    find_pictures,
+    open_session,
+    score_by_service,
+    score_pictures,
+)
 from eagleray.storage import ModelStore
 
 DESCRIPTION = """Continual anomaly detection for production lines.
@@ -67,7 +75,7 @@ class Score:
     version: Annotated[int | None, arg(metavar="N")] = None
     """With --model: model version; the current one by default."""
     depth: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")] = ()
-    """With --model: depth of the pictures, for a model that looks at it: a TIFF of points NNN.tiff for NNN.png (MVTec
+    """Depth of the pictures, for a model that looks at it: a TIFF of points NNN.tiff for NNN.png (MVTec
     3D-AD), a 16-bit NNN_depth.png beside its NNN_info_depth.yaml for NNN_image_5.png (Eyecandies), or a folder of
     either."""
     concurrency: Annotated[int | None, arg(metavar="N")] = None
@@ -79,14 +87,7 @@ class Score:
         if bool(self.model) == bool(self.address):
             raise UsageError("give either --model STORE or --address URL")
         other, theirs = (
-            (
-                "--model",
-                {
-                    "--version": self.version,
-                    "--false-alarm-rate": self.false_alarm_rate,
-                    "--depth": self.depth or None,
-                },
-            )
+            ("--model", {"--version": self.version, "--false-alarm-rate": self.false_alarm_rate})
             if self.address
             else ("--address", {"--concurrency": self.concurrency, "--api-key-file": self.api_key_file})
         )
@@ -122,8 +123,15 @@ class Score:
         from eagleray.service_client import ServiceClient  # loads httpx, which no other command should wait for
 
         with ServiceClient(address, api_key=_api_key(self.api_key_file)) as client:
+            model = client.model()
+            check_depth(needed=model.needs_depth, given=bool(self.depth), place=f"at {client.address}")
             lines = score_by_service(
-                client, pictures, category=self.category, out=self.out, concurrency=self.concurrency or _CONCURRENCY
+                client,
+                model,
+                add_depth(pictures, self.depth) if self.depth else pictures,
+                category=self.category,
+                out=self.out,
+                concurrency=self.concurrency or _CONCURRENCY,
             )
             _print_lines(lines, len(pictures))
 

@@ -22,7 +22,7 @@ from eagleray.storage import ModelStore
 
 if TYPE_CHECKING:  # httpx and torch take a while to load, and most scoring does without
     from eagleray.adnas import FusionSession
-    from eagleray.service_client import Scored, ServiceClient
+    from eagleray.service_client import Scored, ServedModel, ServiceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +113,23 @@ def open_session(
         StoreError: as `ScoringSession.open`.
     """
     manifest = store.current() if version is None else store.read(version)
+    place = f"in {store.uri}"
     if manifest is None or manifest.kind != FUSION_KIND:
-        if with_depth:
-            raise UsageError(f"leave --depth out, as the model in {store.uri} looks at colour alone")
+        check_depth(needed=False, given=with_depth, place=place)
         return ScoringSession.open(store, version=version, false_alarm_rate=false_alarm_rate)
     from eagleray.adnas import FusionSession  # loads torch, which no other model needs
 
     session = FusionSession.open(store, version=manifest.version, false_alarm_rate=false_alarm_rate)
-    if session.needs_depth and not with_depth:
-        raise UsageError(f"give --depth the depth of the pictures, as the model in {store.uri} looks at it")
-    if with_depth and not session.needs_depth:
-        raise UsageError(f"leave --depth out, as the model in {store.uri} looks at colour alone")
+    check_depth(needed=session.needs_depth, given=with_depth, place=place)
     return session
+
+
+def check_depth(*, needed: bool, given: bool, place: str) -> None:
+    """Raise UsageError where depth is missing, or not wanted by the model in some place."""
+    if needed and not given:
+        raise UsageError(f"give --depth the depth of the pictures, as the model {place} looks at it")
+    if given and not needed:
+        raise UsageError(f"leave --depth out, as the model {place} looks at colour alone")
 
 
 def score_pictures(
@@ -168,9 +173,23 @@ def _finding(
 
 
 def score_by_service(
-    client: "ServiceClient", pictures: Sequence[Picture], *, category: str | None, out: Path | None, concurrency: int
+    client: "ServiceClient",
+    model: "ServedModel",
+    pictures: Sequence[Picture],
+    *,
+    category: str | None,
+    out: Path | None,
+    concurrency: int,
 ) -> Iterator[str]:
     """As `score_pictures`, by a running service that gets at most `concurrency` pictures at once.
+
+    Args:
+        client: of the service.
+        model: what it answers with.
+        pictures: with their depth, where the model needs that.
+        category: the class that all of them show; without it, each one decides.
+        out: folder for heat maps.
+        concurrency: see above.
 
     Raises:
         UnknownClass: the service's model does not know the category.
@@ -179,8 +198,10 @@ def score_by_service(
         ResultsError: a heat map cannot be written.
     """
     unreadable = 0
-    paths = (picture.path for picture in pictures)
-    answers = client.score_files(paths, category=category, heatmap=out is not None, concurrency=concurrency)
+    files = (picture.sample or picture.path for picture in pictures)
+    answers = client.score_files(
+        files, model=model, category=category, heatmap=out is not None, concurrency=concurrency
+    )
     for picture, answer in zip(pictures, answers, strict=True):
         if isinstance(answer, BadImage):
             unreadable += 1

@@ -2,7 +2,8 @@
 
 import { addCard, arrange, drawCard, listenForCards, markSelected } from "./cards.js";
 import { downloadCsv } from "./csv.js";
-import { listenForFiles } from "./intake.js";
+import { isRange, missing, withDepth } from "./depth.js";
+import { isPicture, listenForFiles } from "./intake.js";
 import { currentModel, watchModel } from "./model.js";
 import { Queue } from "./queue.js";
 import { hasKey, score, useKey } from "./service.js";
@@ -13,7 +14,7 @@ const IN_FLIGHT = 4;
 const VERDICTS = ["good", "anomalous", "unknown", "failed"];
 const part = (id) => document.getElementById(id);
 
-/** One item a picture: {id, file, name, url, product, status, note, result, heatUrl, card, abort}. */
+/** One item a picture: {id, file, depth, range, name, url, product, status, note, result, heatUrl, card, abort}. */
 let items = [];
 let lastId = 0;
 let selected = null;
@@ -21,11 +22,14 @@ const queue = new Queue(scoreItem, { inFlight: IN_FLIGHT, onIdle: announceEnd })
 
 // Pictures in and through the service
 
+const needsDepth = () => currentModel()?.modalities.includes("depth") ?? false;
+
 function addFiles(found) {
   const product = part("product").value;
-  const fresh = found.map(({ file, name }) => ({
-    id: ++lastId, file, name, url: URL.createObjectURL(file), product, status: "waiting", note: "", result: null,
-    heatUrl: null, abort: new AbortController(),
+  const pictures = needsDepth() ? withDepth(found) : found;
+  const fresh = pictures.map(({ file, name, depth = null, range = null }) => ({
+    id: ++lastId, file, depth, range, name, url: URL.createObjectURL(file), product, status: "waiting", note: "",
+    result: null, heatUrl: null, abort: new AbortController(),
   }));
   if (!fresh.length) return announce("No pictures in there.");
   fresh.forEach(addCard);
@@ -40,8 +44,12 @@ async function scoreItem(item) {
   const limitMb = currentModel()?.limits.max_request_mb ?? Infinity;
   change(item, { status: "scoring", note: "" });
   try {
-    if (item.file.size > limitMb * 2 ** 20) throw new Error(`Larger than the ${limitMb} MB that the service takes.`);
-    const { heatmap, ...result } = await score(item.file, {
+    if (needsDepth() && missing(item)) throw new Error(missing(item));
+    const { file, depth, range } = item;
+    const sent = needsDepth() ? { file, depth, range } : { file };
+    const size = Object.values(sent).reduce((sum, one) => sum + (one?.size ?? 0), 0);
+    if (size > limitMb * 2 ** 20) throw new Error(`Larger than the ${limitMb} MB that the service takes.`);
+    const { heatmap, ...result } = await score(sent, {
       category: item.product,
       signal,
       onWait: (problem, seconds) => change(item, { note: `${problem.message} (again in ${seconds} s)` }),
@@ -184,6 +192,11 @@ function announce(text) {
   quiet = setTimeout(() => { part("notice").textContent = ""; }, 6000);
 }
 
+function showModalities() {
+  part("depth-hint").hidden = !needsDepth();
+  part("files").accept = `image/*,.tif,.tiff,.bmp${needsDepth() ? ",.yaml" : ""}`;
+}
+
 function listProducts({ categories }) {
   const chosen = part("product").value;
   const names = categories.map(({ name }) => name).sort();
@@ -194,7 +207,7 @@ function listProducts({ categories }) {
   part("product").value = names.includes(chosen) ? chosen : "";
 }
 
-listenForFiles(addFiles);
+listenForFiles(addFiles, { isWanted: (found) => isPicture(found) || (needsDepth() && isRange(found)) });
 listenForCards({
   onSelect: (card) => (isViewBeside() ? open(itemOf(card), { focus: false }) : select(itemOf(card))),
   onOpen: (card, { byKey }) => open(itemOf(card), { focus: byKey }),
@@ -209,6 +222,7 @@ part("sort").addEventListener("change", refresh);
 const look = watchModel({
   onModel: (model, isNew) => {
     listProducts(model);
+    showModalities();
     if (isNew) announce(`The service now uses model ${model.model_version}.`);
   },
   onReady: () => {

@@ -1,14 +1,17 @@
-/** Pictures come in: dropped anywhere, chosen, as a folder, or pasted. `onFiles` gets [{file, name}]. */
+/** Files come in: dropped anywhere, chosen, as a folder, or pasted. */
 
 const PICTURE = /\.(png|jpe?g|bmp|gif|tiff?|webp)$/i;
 
-export function listenForFiles(onFiles) {
+export const isPicture = ({ file, name }) => file.type.startsWith("image/") || PICTURE.test(name);
+
+/** `onFiles` gets [{file, name}]; of folders, those that `isWanted`. */
+export function listenForFiles(onFiles, { isWanted }) {
   for (const id of ["files", "folder"]) {
     const input = document.getElementById(id);
     input.addEventListener("change", () => {
       const found = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
       input.value = ""; // so that the same file can be chosen again
-      onFiles(id === "folder" ? found.filter(isPicture) : found);
+      onFiles(id === "folder" ? found.filter(isWanted) : found);
     });
   }
   document.addEventListener("paste", (event) => {
@@ -17,10 +20,10 @@ export function listenForFiles(onFiles) {
     event.preventDefault();
     onFiles(files.map((file) => ({ file, name: file.name })));
   });
-  listenForDrops(onFiles);
+  listenForDrops(onFiles, isWanted);
 }
 
-function listenForDrops(onFiles) {
+function listenForDrops(onFiles, isWanted) {
   const veil = document.getElementById("drop");
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
@@ -35,12 +38,12 @@ function listenForDrops(onFiles) {
     veil.hidden = true;
     if (!hasFiles(event)) return;
     event.preventDefault();
-    onFiles(await droppedFiles(event.dataTransfer));
+    onFiles(await droppedFiles(event.dataTransfer, isWanted));
   });
 }
 
 /** Files of a drop, with those in dropped folders. The items must be read before the first await: they expire. */
-async function droppedFiles(transfer) {
+async function droppedFiles(transfer, isWanted) {
   const loose = [];
   const folders = [];
   for (const item of transfer.items) {
@@ -50,7 +53,7 @@ async function droppedFiles(transfer) {
     else loose.push(item.getAsFile());
   }
   const inside = await Promise.all(folders.map(filesIn));
-  return [...loose.map((file) => ({ file, name: file.name })), ...inside.flat().filter(isPicture)];
+  return [...loose.map((file) => ({ file, name: file.name })), ...inside.flat().filter(isWanted)];
 }
 
 async function filesIn(folder) {
@@ -69,5 +72,3 @@ function fileOf(entry) {
     entry.file((file) => resolve({ file, name: entry.fullPath.replace(/^\//, "") }), reject);
   });
 }
-
-const isPicture = ({ file, name }) => file.type.startsWith("image/") || PICTURE.test(name);

@@ -21,25 +21,35 @@ export const model = () => ask("v1/model", {}, ASK_TIMEOUT_MS);
 export const stats = () => ask("v1/stats", {}, ASK_TIMEOUT_MS);
 
 /**
- * Score one picture with its heat map; waits as long as the service asks where it is busy, a minute in all.
+ * Score one picture, {file, depth, range}, with its heat map; depth and range are null for a model of colour, and range
+ * for a depth that is a TIFF. Waits as long as the service asks where it is busy, a minute in all.
  * `onWait(problem, seconds)` hears of each wait. Rejects with Problem, or AbortError after `signal`.
  */
-export async function score(file, { category, signal, onWait }) {
+export async function score(picture, { category, signal, onWait }) {
   const query = new URLSearchParams({ heatmap: "png" });
   if (category) query.set("category", category);
   const giveUpAt = performance.now() + RETRY_FOR_MS;
   for (;;) {
     try {
-      const answer = await ask(`v1/score?${query}`, { method: "POST", body: file, signal }, SCORE_TIMEOUT_MS);
+      const answer = await ask(`v1/score?${query}`, { method: "POST", body: bodyOf(picture), signal }, SCORE_TIMEOUT_MS);
       return { modelVersion: answer.model_version, ...answer.items[0] };
     } catch (problem) {
       if (!problem.retryAfterS || performance.now() > giveUpAt) throw problem;
-      if (problem.status === 0) await checkReadable(file);
+      if (problem.status === 0) await checkReadable(picture);
       onWait(problem, problem.retryAfterS);
       // Pictures refused together must not come back together.
       await delay(problem.retryAfterS * (1000 + 250 * Math.random()), signal);
     }
   }
+}
+
+function bodyOf({ file, depth, range }) {
+  if (!depth) return file;
+  const form = new FormData();
+  form.append("image", file);
+  form.append("depth", depth);
+  if (range) form.append("depth_range", range);
+  return form;
 }
 
 async function ask(path, init, timeoutMs) {
@@ -69,11 +79,11 @@ async function problemOf(answer) {
 }
 
 /** A file moved or changed since it was chosen fails like a dead network; only reading tells them apart. */
-async function checkReadable(file) {
+async function checkReadable({ file, depth, range }) {
   try {
-    await file.slice(0, 1).arrayBuffer();
+    for (const one of [file, depth, range]) await one?.slice(0, 1).arrayBuffer();
   } catch {
-    throw new Problem(0, "This file was moved, changed or closed since it was chosen. Choose it again.");
+    throw new Problem(0, "This file, or its depth, was moved, changed or closed since it was chosen. Choose it again.");
   }
 }
 

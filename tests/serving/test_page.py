@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,8 +34,8 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def browser_page(browser, service_url):
+@contextmanager
+def opened(browser, url: str) -> Iterator[Page]:
     """The page, loaded, in a fresh session; `heard` on it has the requests made and what the console complained of."""
     page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
     page.set_default_timeout(15_000)
@@ -41,10 +43,16 @@ def browser_page(browser, service_url):
     page.on("request", lambda request: page.heard["requests"].append(request.url))
     page.on("pageerror", lambda error: page.heard["complaints"].append(str(error)))
     page.on("console", lambda said: said.type in ("error", "warning") and page.heard["complaints"].append(said.text))
-    page.goto(service_url)
+    page.goto(url)
     expect(page.locator("#state")).to_have_text("ready", timeout=15_000)
     yield page
     page.context.close()
+
+
+@pytest.fixture
+def browser_page(browser, service_url):
+    with opened(browser, service_url) as page:
+        yield page
 
 
 def choose(page: Page, *files) -> None:

@@ -1,4 +1,5 @@
 import base64
+import email
 import itertools
 import json
 import socket
@@ -8,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from eagleray.data import RgbdSample, Sample
 from eagleray.errors import BadImage, ConfigError, ServiceError, UnknownClass
 from eagleray.service_client import Route, Scored, ServiceClient
 from eagleray.service_client import client as client_module
@@ -208,6 +210,73 @@ def test_a_file_that_is_gone_or_too_large_is_an_answer_and_is_not_sent(connect, 
         f"{files[0]}: cannot be read (No such file or directory); replace or delete it",
         f"{files[1]}: has 1 MB, the service takes 0.5 MB at most; make it smaller",
     )
+
+
+def parts_of(request):
+    """Of a multipart body: name, file name and content of each part."""
+    message = email.message_from_bytes(
+        b"Content-Type: " + request.headers["Content-Type"].encode() + b"\n\n" + request.content
+    )
+    return [
+        (part.get_param("name", header="Content-Disposition"), part.get_filename(), part.get_payload(decode=True))
+        for part in message.get_payload()
+    ]
+
+
+def rgbd(folder, *, depth=b"points", depth_range=None):
+    (folder / "a.png").write_bytes(b"colours")
+    (folder / "a.tiff").write_bytes(depth)
+    if depth_range:
+        (folder / "a.yaml").write_bytes(depth_range)
+    sample = Sample(str(folder / "a.png"), "", "test", 0, "good", None)
+    return RgbdSample(sample, str(folder / "a.tiff"), str(folder / "a.yaml") if depth_range else None)
+
+
+def test_a_picture_with_depth_is_sent_in_parts_that_bear_the_names_of_its_files_alone(connect, tmp_path):
+    seen = []
+    client = connect(lambda request: seen.append(request) or answer())
+    for sample in (rgbd(tmp_path), rgbd(tmp_path, depth_range=b"limits")):
+        (scored,) = client.score_files([sample], category="nut")
+        assert scored.score == 1.25
+    assert dict(seen[0].url.params) == {"heatmap": "none", "category": "nut"}
+    points = [("image", "a.png", b"colours"), ("depth", "a.tiff", b"points")]
+    assert parts_of(seen[0]) == points
+    assert parts_of(seen[1]) == [*points, ("depth_range", "a.yaml", b"limits")]
+
+
+def test_a_picture_with_depth_is_sent_again_whole(connect, tmp_path):
+    answers, seen = iter([problem(503, "busy"), answer()]), []
+    client = connect(lambda request: seen.append(parts_of(request)) or next(answers))
+    assert len(list(client.score_files([rgbd(tmp_path)]))) == 1
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 2
+
+
+def test_depth_that_cannot_be_sent_or_is_not_taken_is_an_answer(connect, tmp_path, monkeypatch):
+    monkeypatch.setitem(MODEL, "limits", {"max_request_mb": 0.5})
+    asked = []
+    client = connect(lambda request: asked.append(request) or problem(400, "a.tiff: has no valid point; send another"))
+    sample = rgbd(tmp_path)
+    (refused,) = client.score_files([sample])
+    assert refused.args == (sample.sample.path, "a.tiff: has no valid point; send another")
+    (large,) = client.score_files([rgbd(tmp_path, depth=bytes(2**20))])
+    assert str(large) == (
+        f"{sample.depth}: has 1 MB, the service takes 0.5 MB beside its picture at most; make it smaller"
+    )
+    (tmp_path / "a.tiff").unlink()
+    (gone,) = client.score_files([sample])
+    assert str(gone) == f"{sample.depth}: cannot be read (No such file or directory); replace or delete it"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "needs_depth"),
+    [({}, False), ({"modalities": ["color"]}, False), ({"modalities": ["color", "depth"]}, True)],
+)
+def test_a_model_says_whether_it_looks_at_depth_and_an_older_service_has_none_that_does(said, needs_depth):
+    answers = httpx.MockTransport(lambda _: httpx.Response(200, json=MODEL | said))
+    with ServiceClient(ADDRESS, transport=answers) as client:
+        assert client.model().needs_depth == needs_depth
 
 
 @pytest.mark.parametrize(

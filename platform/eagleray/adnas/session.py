@@ -11,13 +11,13 @@ from eagleray.arrays import Floats, Pixels
 from eagleray.config import from_json
 from eagleray.continual import Ask, Finding, Judge, Plan, Route
 from eagleray.continual.judge import ROUTES_SHOWN, KnownClass
-from eagleray.data import RgbdSample
-from eagleray.errors import ConfigError, StoreCorrupt, StoreMissing
+from eagleray.data import DepthMap, RgbdSample, load_depth
+from eagleray.errors import BadImage, ConfigError, StoreCorrupt, StoreMissing
 from eagleray.experts import ScoringConfig
-from eagleray.features import resize
+from eagleray.features import load_image, resize
 from eagleray.fusion.images import RgbdImages
-from eagleray.fusion.pictures import load_rgbd
-from eagleray.storage import ModelStore
+from eagleray.fusion.pictures import fit_rgbd
+from eagleray.storage import Manifest, ModelStore
 
 
 class FusionJudge(Judge):
@@ -55,7 +55,11 @@ class FusionJudge(Judge):
 
 
 class FusionSession:
-    """One version of a model that looks at colour and depth, ready to score."""
+    """One version of a model that looks at colour and depth, ready to score; any number of threads may use it at once.
+
+    Computing on one thread is a matter of each thread for torch, and of the process for other linear algebra: whoever
+    scores on several threads limits that once, before.
+    """
 
     def __init__(self, judge: FusionJudge, model: FusionModel) -> None:
         self.judge, self._model = judge, model
@@ -70,8 +74,15 @@ class FusionSession:
             ConfigError: the false-alarm rate is not in (0, 1).
         """
         manifest = store.current() if version is None else store.read(version)
-        if manifest is None or not manifest.classes:
-            raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another version")
+        if manifest is None:
+            raise StoreMissing(store.uri, _NO_CLASS)
+        return cls.load(store, manifest, false_alarm_rate=false_alarm_rate)
+
+    @classmethod
+    def load(cls, store: ModelStore, manifest: Manifest, *, false_alarm_rate: float) -> "FusionSession":
+        """Open the version that a manifest is of; errors as `open`."""
+        if not manifest.classes:
+            raise StoreMissing(store.uri, _NO_CLASS)
         model = load_model(store, manifest)
         try:
             scoring = from_json(ScoringConfig, manifest.config.get("scoring"), "config.scoring")
@@ -85,6 +96,11 @@ class FusionSession:
         """Whether the architecture looks at depth; else pictures do without."""
         return "depth" in self._model.modalities
 
+    def warm_up(self) -> None:
+        """Compute once, on nothing: the first time is slow."""
+        size = self._model.settings.image_size
+        self._model.look(_without_depth(np.zeros((size, size, 3), np.uint8)))
+
     def score(self, picture: RgbdSample | Pixels, *, category: str | None = None) -> Finding:
         """Score one picture of any size.
 
@@ -94,19 +110,50 @@ class FusionSession:
 
         Raises:
             UnknownClass: the model does not know the category.
-            BadImage: as `load_rgbd`.
+            BadImage: as `load_rgbd` and `finding`.
             DataError: as `load_rgbd`.
         """
         if category is not None:
             self.judge.check_category(category)
+        if not isinstance(picture, RgbdSample):
+            return self.finding(self.fit(picture), category=category)
+        depth = load_depth(picture)
+        images = self.fit(load_image(picture.sample.path), depth, name=picture.depth)
+        return self.finding(images, category=category, name=picture.depth)
+
+    def fit(self, color_YX3: Pixels, depth: DepthMap | None = None, *, name: str = "the depth") -> RgbdImages:
+        """One picture as a set, in the size and the scale of the model.
+
+        Args:
+            color_YX3: of any size.
+            depth: of the same size; None where the model does not need it.
+            name: what errors call the depth.
+
+        Raises:
+            BadImage: as `fit_rgbd`.
+        """
         settings = self._model.settings
-        if isinstance(picture, RgbdSample):
-            read = load_rgbd(picture, settings.image_size, plane_removal=settings.plane_removal)
-            images = as_images(read).scaled(settings.height_scale)
-        else:
+        if depth is None:
             assert not self.needs_depth, "the model looks at depth"
-            images = _without_depth(resize(picture, settings.image_size))
+            return _without_depth(resize(color_YX3, settings.image_size))
+        picture = fit_rgbd(color_YX3, depth, settings.image_size, plane_removal=settings.plane_removal, name=name)
+        with np.errstate(over="ignore", invalid="ignore"):  # `finding` refuses what comes of it
+            return as_images(picture).scaled(settings.height_scale)
+
+    def finding(self, images: RgbdImages, *, category: str | None = None, name: str = "the depth") -> Finding:
+        """Judge one picture, as `fit` gives it.
+
+        Args:
+            images: a set of one.
+            category: as `score`; one that the model knows.
+            name: what errors call the depth.
+
+        Raises:
+            BadImage: its heights are too large for the network to compute with.
+        """
         patch_scores_NHW, summary_ND = self._model.look(images)
+        if not (np.isfinite(patch_scores_NHW).all() and np.isfinite(summary_ND).all()):
+            raise BadImage(name, "its heights are too far apart to compute with; give depth in the unit of training")
         plan = self.judge.plan(summary_ND[None], category)
         return self.judge.finding(plan, [patch_scores_NHW[0]])
 
@@ -121,5 +168,6 @@ def _without_depth(color_YX3: Pixels) -> RgbdImages:
     return RgbdImages(color_YX3[None], none_NYX.astype(np.float32), none_NYX, none_NYX)
 
 
+_NO_CLASS = "the model knows no class yet; learn one, or choose another version"
 _EXPERT = 0
 """The number that reports give to the only network there is."""

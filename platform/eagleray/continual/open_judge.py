@@ -1,4 +1,4 @@
-"""A judge of a model version in a store, whatever kind of model it is."""
+"""A judge of a model version in a store, of any kind that looks at colour alone."""
 
 from typing import Any
 
@@ -24,15 +24,14 @@ def open_judge(
     """Load a version from the store; every blob's hash is checked, but those that `previous` knows.
 
     Raises:
-        StoreError: the model cannot be read, knows no class, looks at depth, or is of a kind that this eagleray does
-            not know.
+        StoreError: the model cannot be read, knows no class, or is of a kind that does not belong here.
         ConfigError: the false-alarm rate is not in (0, 1).
     """
     if not manifest.classes:
         raise StoreMissing(store.uri, "the model knows no class yet; learn one, or choose another version")
     if manifest.kind == FUSION_KIND:
-        problem = f"holds a model of kind {FUSION_KIND!r}, which looks at depth; the service takes none yet"
-        raise StoreError(store.uri, f"{problem}, so score files with eagleray score --model and --depth")
+        problem = f"holds a model of kind {FUSION_KIND!r}, which has neither extractor nor experts"
+        raise StoreError(store.uri, f"{problem}; open it with eagleray.adnas.FusionSession")
     if manifest.kind not in _OPENERS:
         kinds = " or ".join(map(repr, _OPENERS))
         raise StoreError(store.uri, f"holds a model of kind {manifest.kind!r}, not {kinds}; use the eagleray it is of")

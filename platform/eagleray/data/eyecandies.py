@@ -27,11 +27,14 @@ from eagleray.data.files import list_images
 from eagleray.data.rgbd import RgbdCategory, RgbdSample, category_folders, has_category, hold_out
 from eagleray.data.sample import GOOD, Sample
 from eagleray.data.sizes import check_mask_size
+from eagleray.data.source import NamedBytes, Source, name_of, open_source
 from eagleray.errors import ConfigError, DataError
 
 LIGHTS = tuple(f"image_{number}" for number in range(6))
 _MARKER = "train/data"
 _KINDS = ("bumps", "colors", "dents", "normals")
+_MOST_BYTES = 4096
+"""Of a stranger's YAML file: reading one takes time with its length, and these have three lines."""
 
 
 def is_eyecandies(root: str | Path) -> bool:
@@ -64,22 +67,29 @@ def read_eyecandies(
     return tuple(_read_category(name, folder, light) for name, folder in folders.items())
 
 
-def read_depth_range(path: str | Path) -> tuple[float, float]:
+def read_depth_range(source: str | Path | NamedBytes) -> tuple[float, float]:
     """Read the distances, in metres, that 0 and 65535 of a depth picture stand for.
 
     Raises:
         DataError: the file is missing, is no such YAML file, or its max is not above its min.
     """
-    path = Path(path)
-    inner = _read_mapping(path, ("normalization",))["normalization"]
-    limits = _check_keys(path, inner, ("min", "max"))
+    source = source if isinstance(source, NamedBytes) else str(source)
+    inner = _read_mapping(source, ("normalization",))["normalization"]
+    limits = _check_keys(source, inner, ("min", "max"))
     nearest, farthest = limits["min"], limits["max"]
     for value in (nearest, farthest):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DataError(str(path), f"min and max must be finite numbers, got {value!r}; restore the file")
+        if not _is_finite(value):
+            raise _damaged(source, f"min and max must be finite numbers, got {_shown(value)}")
     if farthest <= nearest:
-        raise DataError(str(path), f"max ({farthest:g}) must be above min ({nearest:g}); restore the file")
+        raise _damaged(source, f"max ({farthest:g}) must be above min ({nearest:g})")
     return float(nearest), float(farthest)
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def _read_category(name: str, folder: Path, light: str) -> RgbdCategory:
@@ -126,34 +136,54 @@ def _read_scene(scene: Path, category: str, split: Literal["train", "validation"
 
 
 def _read_defect(path: Path) -> str:
-    metadata = _read_mapping(path, ("anomalous",), _KINDS)
+    metadata = _read_mapping(str(path), ("anomalous",), _KINDS)
     for key, value in metadata.items():
         if not isinstance(value, int) or value not in (0, 1):
-            raise DataError(str(path), f"{key} must be 0 or 1, got {value!r}; restore the file")
+            raise _damaged(str(path), f"{key} must be 0 or 1, got {_shown(value)}")
     kinds = [kind for kind in _KINDS if metadata.get(kind)]
     if kinds and not metadata["anomalous"]:
-        raise DataError(str(path), f"anomalous is 0 but {kinds[0]} is 1; restore the file")
+        raise _damaged(str(path), f"anomalous is 0 but {kinds[0]} is 1")
     return ("+".join(kinds) or "anomalous") if metadata["anomalous"] else GOOD
 
 
-def _read_mapping(path: Path, required: tuple[str, ...], others: tuple[str, ...] = ()) -> dict[str, Any]:
+def _read_mapping(source: Source, required: tuple[str, ...], others: tuple[str, ...] = ()) -> dict[str, Any]:
+    if isinstance(source, NamedBytes) and len(source.data) > _MOST_BYTES:
+        raise _damaged(source, f"has {len(source.data):,} bytes, and a few lines are expected")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open_source(source) as stream:
+            text = stream.read().decode()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("an alias")  # a few of them can stand for gigabytes
+        content = yaml.safe_load(text)
     except OSError as error:
-        raise DataError(str(path), f"cannot be read ({error.strerror}); restore the file") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise DataError(str(path), "is not valid YAML; restore the file") from error
-    return _check_keys(path, content, required, others)
+        raise _damaged(source, f"cannot be read ({error.strerror})") from error
+    except Exception as error:  # what is no YAML makes PyYAML raise errors of its own and Python's
+        raise _damaged(source, "is not valid YAML") from error
+    return _check_keys(source, content, required, others)
 
 
-def _check_keys(path: Path, content: Any, required: tuple[str, ...], others: tuple[str, ...] = ()) -> dict[str, Any]:
+def _check_keys(
+    source: Source, content: Any, required: tuple[str, ...], others: tuple[str, ...] = ()
+) -> dict[str, Any]:
     expected = ", ".join((*required, *others))
     if not isinstance(content, dict):
-        raise DataError(str(path), f"must map {expected} to values, got {type(content).__name__}; restore the file")
+        raise _damaged(source, f"must map {expected} to values, got {type(content).__name__}")
     for key in required:
         if key not in content:
-            raise DataError(str(path), f"has no key {key!r}; restore the file")
+            raise _damaged(source, f"has no key {key!r}")
     for key in content:
         if key not in (*required, *others):
-            raise DataError(str(path), f"unknown key {key!r}, expected {expected}; restore the file")
+            raise _damaged(source, f"unknown key {_shown(key)}, expected {expected}")
     return content
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        return "one of thousands of digits"
+
+
+def _damaged(source: Source, problem: str) -> DataError:
+    cure = "restore the file" if isinstance(source, str) else "send the file as it was written"
+    return DataError(name_of(source), f"{problem}; {cure}")

@@ -75,6 +75,13 @@ class ServedModel:
     """Names of the classes it knows."""
     max_request_mb: float
     """Larger pictures are refused."""
+    modalities: tuple[str, ...] = ("color",)
+    """What it looks at, of color and depth."""
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether every picture has to come with its depth; else none may."""
+        return "depth" in self.modalities
 
     @classmethod
     def read(cls, answer: Any) -> "ServedModel":
@@ -87,4 +94,5 @@ class ServedModel:
             version=int(answer["model_version"]),
             categories=tuple(str(category["name"]) for category in answer["categories"]),
             max_request_mb=float(answer["limits"]["max_request_mb"]),
+            modalities=tuple(map(str, answer.get("modalities", ("color",)))),  # older services know no other
         )

@@ -9,13 +9,15 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from eagleray.data.rgbd import RgbdSample
+from eagleray.data.source import NamedBytes
 from eagleray.errors import BadImage, ConfigError, ServiceError, UnknownClass
 from eagleray.service_client.answers import Scored, ServedModel
 from eagleray.service_client.in_order import in_order
@@ -83,12 +85,23 @@ class ServiceClient:
         self._closed.set()
         self._http.close()
 
-    def score(self, data: bytes, *, name: str, category: str | None = None, heatmap: bool = False) -> Scored:
+    def score(
+        self,
+        data: bytes,
+        *,
+        name: str,
+        depth: NamedBytes | None = None,
+        depth_range: NamedBytes | None = None,
+        category: str | None = None,
+        heatmap: bool = False,
+    ) -> Scored:
         """Score one picture.
 
         Args:
             data: the bytes of an image file.
             name: what errors call it.
+            depth: for a model that looks at it: a TIFF of points, or a 16-bit PNG.
+            depth_range: of a PNG, the YAML file with its distances.
             category: the class it shows, where that is known; else the picture itself decides.
             heatmap: whether to ask for a heat map.
 
@@ -97,35 +110,55 @@ class ServiceClient:
             ServiceError: it cannot be reached, refuses the key or the category, or gives no usable answer.
         """
         query = {"heatmap": "png" if heatmap else "none"} | ({} if category is None else {"category": category})
-        response = self._send("POST", f"/v1/score?{urlencode(query)}", data)
+        url = f"/v1/score?{urlencode(query)}"
+        if depth is None:
+            response = self._send("POST", url, content=data)
+        else:
+            parts = {"image": NamedBytes(data, name), "depth": depth, "depth_range": depth_range}
+            files = {field: (Path(part.name).name, part.data) for field, part in parts.items() if part is not None}
+            response = self._send("POST", url, files=files)
         if response.status_code in _ABOUT_THE_PICTURE:
             raise BadImage(name, _detail(response))
         return self._read(response, lambda answer: Scored.read(answer, heatmap=heatmap))
 
     def score_files(
-        self, paths: Iterable[Path], *, category: str | None = None, heatmap: bool = False, concurrency: int = 16
+        self,
+        pictures: Iterable[Path | RgbdSample],
+        *,
+        model: ServedModel | None = None,
+        category: str | None = None,
+        heatmap: bool = False,
+        concurrency: int = 16,
     ) -> Iterator[Scored | BadImage]:
-        """Score files; gives one answer a file, in order, and goes on after a file that cannot be read or scored.
+        """Score files; gives one answer a picture, in order, and goes on after one that cannot be read or scored.
 
-        At most `concurrency` requests are under way at once. Files are read, and paths taken, only a little ahead of
+        At most `concurrency` requests are under way at once. Files are read, and pictures taken, only a little ahead of
         the answers given out.
+
+        Args:
+            pictures: image files; with their depth, where the service's model needs that.
+            model: what the service answers with, where the caller has asked for it already.
+            category: as `score`.
+            heatmap: as `score`.
+            concurrency: see above.
 
         Raises:
             UnknownClass: the service does not know the category.
             ServiceError: as `score`.
         """
-        model = self.model()
-        if category is not None and category not in model.categories:
-            raise UnknownClass(category, model.categories, f"version {model.version} at {self.address}")
+        served = model or self.model()
+        if category is not None and category not in served.categories:
+            raise UnknownClass(category, served.categories, f"version {served.version} at {self.address}")
 
-        def score(path: Path) -> Scored | BadImage:
+        def score(picture: Path | RgbdSample) -> Scored | BadImage:
             try:
-                data = _read_file(path, model.max_request_mb)
-                return self.score(data, name=str(path), category=category, heatmap=heatmap)
+                image, *others = _read_files(picture, served.max_request_mb)
+                parts = dict(zip(("depth", "depth_range"), others, strict=False))
+                return self.score(image.data, name=image.name, category=category, heatmap=heatmap, **parts)
             except BadImage as error:
                 return error
 
-        yield from in_order(score, paths, workers=concurrency)
+        yield from in_order(score, pictures, workers=concurrency)
 
     def model(self) -> ServedModel:
         """What the service answers with now.
@@ -148,13 +181,20 @@ class ServiceClient:
                 raise ServiceError(self.address, f"{problem}; check that it serves this store, and its log")
             time.sleep(_POLL_S)
 
-    def _send(self, method: str, url: str, content: bytes | None = None) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None = None,
+        files: Mapping[str, tuple[str, bytes]] | None = None,
+    ) -> httpx.Response:
         """Send a request, again where that may help, and give the answer unless it says to try later."""
         end_s = time.monotonic() + _PATIENCE_S
         for attempt in itertools.count(1):
             asked_s = 0.0
             try:
-                response = self._http.request(method, url, content=content)
+                response = self._http.request(method, url, content=content, files=files)
             except (httpx.ReadTimeout, httpx.WriteTimeout):
                 problem, cure = f"gives no answer within {self._timeout_s:g} s", "look at its log, or ask less at once"
             except httpx.RequestError as error:
@@ -210,15 +250,32 @@ def _key_header(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"}
 
 
-def _read_file(path: Path, max_mb: float) -> bytes:
+def _read_files(picture: Path | RgbdSample, max_mb: float) -> list[NamedBytes]:
+    """A picture, and its depth with its range where it has them; all of it is one request."""
+    if isinstance(picture, RgbdSample):
+        files = (picture.sample.path, picture.depth, picture.depth_range)
+        paths = [Path(file) for file in files if file is not None]
+    else:
+        paths = [picture]
+    found, left_mb = [], max_mb
+    for path in paths:
+        found.append(NamedBytes(_read_file(path, left_mb, max_mb), str(path)))
+        left_mb -= len(found[-1].data) / _MB
+    return found
+
+
+def _read_file(path: Path, left_mb: float, max_mb: float) -> bytes:
     try:
         size_mb = path.stat().st_size / _MB
-        if size_mb <= max_mb:
+        if size_mb <= left_mb:
             return path.read_bytes()
     except OSError as error:
         raise BadImage(str(path), f"cannot be read ({error.strerror}); replace or delete it") from error
     # It need not be sent to be refused, and a service that hangs up on it would look like one that is down.
-    raise BadImage(str(path), f"has {size_mb:.0f} MB, the service takes {max_mb:g} MB at most; make it smaller")
+    beside = " beside its picture" if left_mb < max_mb else ""
+    raise BadImage(
+        str(path), f"has {size_mb:.0f} MB, the service takes {left_mb:.3g} MB{beside} at most; make it smaller"
+    )
 
 
 def _backoff_s(attempt: int) -> float:

@@ -1,9 +1,15 @@
+import io
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from eagleray.data import DepthMap, RgbdSample, Sample, load_depth, remove_plane, resize_depth
+from eagleray.data.depth import read_depth
+from eagleray.data.source import NamedBytes
 from eagleray.errors import BadImage, DataError
 
 
@@ -96,7 +102,7 @@ def test_a_tiff_that_is_cut_short_anywhere_is_named(tmp_path, points_YX3, compre
     whole = (tmp_path / "xyz.tiff").read_bytes()
     for length in range(0, len(whole), 7):
         (tmp_path / "xyz.tiff").write_bytes(whole[:length])
-        with pytest.raises(BadImage, match="cannot be read as a TIFF") as error:
+        with pytest.raises(BadImage, match=r"cannot be read as a TIFF|must have floating-point values") as error:
             load_depth(sample)
         assert one_line(error).startswith(f"{sample.depth}: ")
 
@@ -149,6 +155,7 @@ def test_a_depth_picture_that_is_cut_short_or_of_another_size_is_named(tmp_path)
     sample = png_sample(tmp_path, np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000)
     with pytest.raises(BadImage, match="the depth is 5x6 pixels"):
         load_depth(sample)
+    sample = png_sample(tmp_path, np.arange(20, dtype=np.uint16).reshape(4, 5) * 2000)
     path = tmp_path / "000_depth.png"
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(BadImage, match="cannot be read as a PNG") as error:
@@ -161,6 +168,108 @@ def test_a_wrong_depth_range_is_named_when_the_depth_is_loaded(tmp_path):
     with pytest.raises(DataError, match="must be above") as error:
         load_depth(sample)
     assert one_line(error).startswith(f"{sample.depth_range}: ")
+
+
+def from_bytes(sample, limits=None):
+    """As `load_depth`, of a depth that came over a network."""
+    names = ("xyz.tiff", None) if sample.depth_range is None else ("000_depth.png", "000_info_depth.yaml")
+    depth, depth_range = (
+        name and NamedBytes(Path(path).read_bytes(), name)
+        for name, path in zip(names, (sample.depth, sample.depth_range), strict=True)
+    )
+    depth_range = depth_range if limits is None else NamedBytes(limits, "000_info_depth.yaml")
+    return read_depth(depth, depth_range, size=(4, 5), picture="rgb.png")
+
+
+def test_depth_from_bytes_is_that_from_files(tmp_path, points_YX3):
+    points_YX3[0, 0] = 0
+    values_YX = np.arange(20, dtype=np.uint16).reshape(4, 5) * 3000
+    for sample in (points_sample(tmp_path, points_YX3), png_sample(tmp_path, values_YX)):
+        found, expected = from_bytes(sample), load_depth(sample)
+        np.testing.assert_array_equal(found.depth_YX, expected.depth_YX)
+        np.testing.assert_array_equal(found.valid_YX, expected.valid_YX)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (np.ones((4, 5, 3), np.uint16), "must have floating-point values, got uint16; send another"),
+        (np.ones((5, 4, 3), np.float32), "the depth is 4x5 pixels but its colour picture rgb.png is 5x4; send the"),
+        (np.zeros((4, 5, 3), np.float32), "has no valid point; send another"),
+    ],
+)
+def test_wrong_points_from_bytes_are_named_as_their_sender_calls_them(tmp_path, values, problem):
+    with pytest.raises(BadImage) as error:
+        from_bytes(points_sample(tmp_path, values))
+    assert one_line(error).startswith(f"xyz.tiff: {problem}")
+
+
+def test_more_pages_than_the_picture_has_rows_are_not_read(tmp_path):
+    sample = points_sample(tmp_path, np.ones((5, 4, 3), np.float32), "minisblack")  # a page for each row
+    with pytest.raises(BadImage, match="it has more than 4 pages, and its picture has no more rows"):
+        from_bytes(sample)
+
+
+def test_a_large_depth_picture_is_refused_by_its_header(tmp_path):
+    stream = io.BytesIO()
+    Image.new("I;16", (9000, 9000)).save(stream, "PNG")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadImage, match=r"000_depth\.png: the depth is 9000x9000 pixels"):
+            read_depth(
+                NamedBytes(stream.getvalue(), "000_depth.png"),
+                NamedBytes(b"normalization: {min: 0, max: 1}", "000_info_depth.yaml"),
+                size=(4, 5),
+                picture="rgb.png",
+            )
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+MANY = "[" * 2000
+RANGES = {
+    "binary": (b"\xff\xfe\x00", "is not valid YAML"),
+    "open brackets": (MANY.encode(), "is not valid YAML"),
+    "a list": (b"- 1", "must map normalization to values, got list"),
+    "another key": (b"normalisation: {min: 0, max: 1}", "has no key 'normalization'"),
+    "no max": (b"normalization: {min: 0}", "has no key 'max'"),
+    "a key of a thousand letters": (b"normalization: {min: 0, max: 1, " + 1000 * b"a" + b": 1}", "unknown key 'aaaa"),
+    "NaN": (b"normalization: {min: .nan, max: 1}", "min and max must be finite numbers, got nan"),
+    "infinity": (b"normalization: {min: 0, max: .inf}", "min and max must be finite numbers, got inf"),
+    "a number of hundreds of digits": (
+        b"normalization: {min: 0, max: 1" + 400 * b"0" + b"}",
+        "min and max must be finite numbers",
+    ),
+    "a number of thousands of digits": (
+        b"normalization: {min: 0, max: 0x" + 3900 * b"f" + b"}",
+        "min and max must be finite numbers, got one of thousands of digits",
+    ),
+    "an empty number": (b'normalization: {min: !!int "", max: 1}', "is not valid YAML"),
+    "text": (b"normalization: {min: near, max: far}", "min and max must be finite numbers, got 'near'"),
+    "max below min": (b"normalization: {min: 2, max: 1}", "max (1) must be above min (2)"),
+    "aliases": (b"normalization: {min: &a 0, max: *a}", "is not valid YAML"),
+    "aliases that stand for gigabytes": (
+        "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40)).encode(),
+        "is not valid YAML",
+    ),
+    "too many lines": (b"# \n" * 2000, "has 6,000 bytes, and a few lines are expected"),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_wrong_depth_range_from_bytes_is_refused_in_one_line(tmp_path, name):
+    limits, problem = RANGES[name]
+    with pytest.raises(DataError) as error:
+        from_bytes(png_sample(tmp_path, np.ones((4, 5), np.uint16)), limits)
+    assert one_line(error).startswith(f"000_info_depth.yaml: {problem}")
+    assert len(one_line(error)) < 250
+
+
+def test_distances_beyond_single_precision_are_no_points(tmp_path):
+    sample = png_sample(tmp_path, np.arange(20, dtype=np.uint16).reshape(4, 5))
+    with pytest.raises(BadImage, match="has no valid point"):
+        from_bytes(sample, b"normalization: {min: -1.0e+308, max: 1.0e+308}")
 
 
 def slow_resize(depth_YX, valid_YX, size):

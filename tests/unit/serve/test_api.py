@@ -256,7 +256,10 @@ def test_the_openapi_document_is_whole_and_describes_every_body(site):
     score = document["paths"]["/v1/score"]["post"]
     bodies = score["requestBody"]["content"]
     assert {"image/png", "image/jpeg", "application/octet-stream", "multipart/form-data"} <= bodies.keys()
-    assert bodies["multipart/form-data"]["schema"]["required"] == ["file"]
+    assert [form["required"] for form in bodies["multipart/form-data"]["schema"]["oneOf"]] == [
+        ["file"],
+        ["image", "depth"],
+    ]
     statuses = {"200", "400", "401", "404", "408", "413", "415", "422", "503"}
     assert set(score["responses"]) == statuses
     for status in statuses - {"200"}:

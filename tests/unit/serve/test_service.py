@@ -10,7 +10,7 @@ from eagleray.continual import Ask, ExpertCache, ScoringSession
 from eagleray.continual.bank_judge import BankJudge
 from eagleray.errors import StoreError, StoreMissing
 from eagleray.experts import ScoringConfig, image_score
-from eagleray.features import decode_image
+from eagleray.features import decode_image, resize
 from eagleray.storage import ModelStore
 from serve import service as module
 from tests.files import replace_file
@@ -291,7 +291,7 @@ def test_two_weighted_asks_are_both_asked_and_added_by_their_weights(tiny_model,
     data = pictures["dots/test/spot/1.png"]
     (item,) = site.post(data).json()["items"]
     judge, cache = site.service.judge, ExpertCache(ModelStore.open(tiny_model.store))
-    picture = module.resize(decode_image(data, name="a", max_pixels=10**6), judge.image_size)
+    picture = resize(decode_image(data, name="a", max_pixels=10**6), judge.image_size)
     (patches_HWD,) = asyncio.run(site.service.embed_batch([picture]))
     grids = [cache.patch_scores(judge.model.scored_against(name), patches_HWD) for name in ("dots", "stripes")]
     assert not np.allclose(*grids)
