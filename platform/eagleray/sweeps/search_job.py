@@ -86,13 +86,13 @@ class SearchJob:
     few_shot: tuple[int, ...] = ()
     """Also train the best architecture from scratch, as often, on only so many good pictures of each category, drawn by
     the seed (e.g. 5 10 50)."""
-    search_pictures: tuple[int, int] = (384, 192)
+    search_pictures: tuple[int, int] = (320, 160)
     """Pictures with synthetic anomalies that searches learn from, and are judged on."""
     check: bool = False
     """Only build a network of these sizes, train it for one step on noise, and print what it needs."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     anomalies: AnomalyConfig = field(default_factory=lambda: AnomalyConfig(heights=(0.1, 1.5)))
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=480))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=400))
     reconstruction_epochs: int = 8
     """Epochs of the reconstruction networks that searches look through."""
     search: SearchConfig = field(default_factory=SearchConfig)
