@@ -20,6 +20,7 @@ from eagleray.reports import read_results
 from eagleray.storage import ModelStore
 from eagleray.sweeps import sweep_job
 from eagleray.sweeps.sweep_job import Budget, Experts, SpaceSearch, Threshold, presets, run_sweep_job
+from eagleray.sweeps.tune_runner import TuneConfig
 from jobs import sweep
 from tests.unit.adapted_moe.conftest import SIDE, tiny_extractor
 from tests.unit.continual.conftest import Workshop
@@ -186,6 +187,12 @@ def test_a_wrong_command_is_told_in_one_line(words, told, products, tmp_path, mo
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert told in error
+
+
+def test_mlflow_is_asked_for_only_where_it_is_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(ConfigError, match="pip install mlflow"):
+        TuneConfig(mlflow="http://127.0.0.1:5000")
 
 
 def test_the_command_prints_its_table_and_where_the_report_is(options, monkeypatch, capsys):

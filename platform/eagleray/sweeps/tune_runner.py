@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,16 @@ class TuneRunner:
     def _callbacks(self, experiment: str) -> list[Any]:
         """Beside Tune's own, which write TensorBoard files."""
         uri = self._config.mlflow
-        return [] if uri is None else [MLflowLoggerCallback(uri, experiment_name=experiment)]
+        if uri is None:
+            return []
+        from mlflow import MlflowClient  # not among what we install
+
+        try:
+            MlflowClient(uri).search_experiments(max_results=1)
+        except Exception as error:  # of MLflow, of its database or of the network: the address is what can be changed
+            reason = textwrap.shorten(str(error) or type(error).__name__, 160)
+            raise ConfigError("--tune.mlflow", f"an address where MLflow answers ({reason})", uri) from error
+        return [MLflowLoggerCallback(uri, experiment_name=experiment)]
 
     def _scheduler(self, material: Material[SpecT]) -> ASHAScheduler:
         most = max(material.most_steps, self._config.grace + 1)
