@@ -10,6 +10,7 @@ import numpy as np
 
 from eagleray.arrays import Floats
 from eagleray.config import to_json
+from eagleray.data.rgbd import draw_few
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
 from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Modality, Stage
 from eagleray.fusion.images import RgbdImages
@@ -99,8 +100,7 @@ class Material:
             return self.train
         numbers, start = [], 0
         for count in self.train_counts:
-            drawn = np.random.default_rng(spec.seed).permutation(count)[: spec.shots]
-            numbers.append(start + np.sort(drawn))
+            numbers.append(start + draw_few(count, spec.shots, spec.seed))
             start += count
         return self.train.chosen(np.concatenate(numbers))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eagleray.arrays import Ints
 from eagleray.data.files import choose, data_root, list_folders
 from eagleray.data.sample import Sample
 from eagleray.errors import ConfigError, DataError, EagleRayWarning
@@ -48,8 +49,12 @@ class RgbdCategory:
         count = len(self.train)
         if not 1 <= shots <= count:
             raise ConfigError("--shots", f"from 1 to {count}, the train pictures of {self.name!r}", shots)
-        kept = sorted(np.random.default_rng(seed).permutation(count)[:shots])
-        return replace(self, train=tuple(self.train[row] for row in kept))
+        return replace(self, train=tuple(self.train[row] for row in draw_few(count, shots, seed)))
+
+
+def draw_few(count: int, shots: int, seed: int) -> Ints:
+    """Numbers of `shots` of `count` pictures, rising; of one seed, fewer shots are a part of more."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:shots])
 
 
 def category_folders(root: str | Path, categories: Sequence[str], marker: str) -> dict[str, Path]:
