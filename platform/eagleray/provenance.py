@@ -1,15 +1,22 @@
-"""Where figures come from: commit, versions, machine."""
+"""Where figures come from: command, commit, versions, machine."""
 
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 _PACKAGES = ("eagleray", "faiss-cpu", "faiss-gpu-cu12", "numpy", "onnxruntime", "pillow", "ray", "timm", "torch")
+
+
+def command() -> str:
+    """The command line that this process was started with, for another run like it: a new one, not a resumed one."""
+    return shlex.join(["python", *(word for word in sys.argv if word != "--resume")])
 
 
 def git_commit() -> str | None:
@@ -45,6 +52,16 @@ def machine() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "processor": platform.processor() or platform.machine(),
-        "gpu": None,
+        "gpu": _gpu(),
         "platform": platform.platform(),
     }
+
+
+def _gpu() -> str | None:
+    """Name of the first GPU; torch would know too, but takes seconds to load."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        names = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return names[0].strip() or None

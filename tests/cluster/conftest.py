@@ -119,7 +119,8 @@ class JobFolder:
     def results(self) -> dict[str, Any]:
         """What was found, without what it took."""
         results = json.loads((self.out / "results.json").read_text())
-        return {key: value for key, value in results.items() if key not in ("seconds", "peak_rss_mb", "processes")}
+        taken = ("command", "seconds", "peak_rss_mb", "processes")
+        return {key: value for key, value in results.items() if key not in taken}
 
     def model(self) -> dict[str, bytes | None]:
         """Every file of the model store; blobs by name only, which is their content. Leftovers of a kill are not it."""

@@ -2,6 +2,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,23 @@ def test_the_machine_is_plain_json_with_sensible_numbers():
     assert json.loads(json.dumps(machine)) == machine
     assert machine["cpus"] >= 1
     assert 0.1 < machine["memory_gb"] < 100_000
+
+
+def test_the_command_is_what_was_typed_but_for_going_on(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["jobs/sweep.py", "experts", "--data", "my images", "--resume"])
+    assert provenance.command() == "python jobs/sweep.py experts --data 'my images'"
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [("echo 'NVIDIA H100'; echo 'NVIDIA L4'", "NVIDIA H100"), ("echo no driver >&2; exit 9", None), ("true", None)],
+)
+def test_a_gpu_is_named_where_there_is_one(tmp_path, monkeypatch, script, name):
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.machine()["gpu"] == name
 
 
 def test_the_module_under_test_is_the_source_tree():

@@ -40,7 +40,7 @@ from eagleray.fusion.search import SearchConfig
 from eagleray.fusion.sizes import measure, peak_bytes
 from eagleray.fusion.space import Space
 from eagleray.fusion.training import NetworkTraining, TrainingConfig
-from eagleray.provenance import git_commit, machine, versions
+from eagleray.provenance import command, git_commit, machine, versions
 from eagleray.reports import SCHEMA_VERSION, SCORES_SCHEMA, SEARCH_JOB, write_report, write_results, write_scores
 from eagleray.storage import ModelStore
 from eagleray.sweeps.resume import check_resumable
@@ -266,6 +266,7 @@ class _Run:
             "preset": job.preset,
             "config": _resolved(job),
             "seed": job.seed,
+            "command": command(),
             "git_commit": git_commit(),
             "versions": versions(),
             "machine": machine(),

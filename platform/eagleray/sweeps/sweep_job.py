@@ -35,7 +35,7 @@ from eagleray.errors import BadImage, ConfigError
 from eagleray.experts import ScoringConfig
 from eagleray.features import Extractor, FeaturesConfig, build_extractor, load_image
 from eagleray.mixture.anomalies import add_anomaly
-from eagleray.provenance import git_commit, machine, versions
+from eagleray.provenance import command, git_commit, machine, versions
 from eagleray.reports import SCHEMA_VERSION, SWEEP_JOB, sweep_points, write_report, write_results, write_trials
 from eagleray.reports.files import write_whole
 from eagleray.storage import ModelStore
@@ -267,6 +267,7 @@ class _Sweep:
             "preset": job.preset,
             "config": _resolved(job),
             "seed": job.seed,
+            "command": command(),
             "git_commit": git_commit(),
             "versions": versions(),
             "machine": machine(),
