@@ -186,7 +186,6 @@ def test_no_trials_take_no_cluster(tmp_path):
 def test_the_papers_preset_has_the_papers_sizes():
     paper = PRESETS["paper"]
     assert (paper.image_size, paper.network.width, paper.search.epochs, paper.training.epochs) == (256, 128, 80, 600)
-    assert paper.few_shot == (5, 10, 50)
 
 
 def test_a_wrong_flag_and_a_wrong_folder_are_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path):

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+_HEARS_S = 0.5
 _AHEAD = 2
 """Items taken and not given out yet, for each worker: enough that one slow item leaves the others busy for a while."""
 
@@ -33,14 +34,25 @@ def in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Ite
                 Thread(target=_run, args=(work, tasks), daemon=True).start()
                 threads += 1
             if len(window) == _AHEAD * workers:
-                yield window.popleft().result()
+                yield _result(window.popleft())
         while window:
-            yield window.popleft().result()
+            yield _result(window.popleft())
     finally:
         for future in window:
             future.cancel()
         for _ in range(threads):
             tasks.put(None)
+
+
+def _result(future: Future[R]) -> R:
+    """What came of it, in a wait that hears Ctrl-C.
+
+    A signal that arrives just before a thread begins to wait is not acted on until the wait is over: Python only notes
+    it, and the system call that follows knows nothing of it.
+    """
+    while not future.done():
+        wait([future], timeout=_HEARS_S)
+    return future.result()
 
 
 def _run(work: Callable[[T], R], tasks: "SimpleQueue[tuple[Future[R], T] | None]") -> None:
