@@ -3,6 +3,8 @@
 import contextlib
 import importlib.util
 import io
+import json
+import pickle
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,21 +51,30 @@ class TuneConfig:
 class Trial(tune.Trainable):  # type: ignore[misc]
     """A run of `eagleray.trials`, as Tune drives it."""
 
-    def setup(self, config: dict[str, Any], specs: Sequence[SpecT], material: Material[SpecT]) -> None:
-        """Called by Tune in the trial's worker."""
+    def setup(
+        self, config: dict[str, Any], specs: Sequence[SpecT], material: Material[SpecT], folders: Sequence[str]
+    ) -> None:
+        """Called by Tune in the trial's worker; `folders` are where each trial's states are kept."""
         torch.set_num_threads(1)
         threadpool_limits(1)
-        self._specs, self._material = specs, material
-        self._run = material.begin(specs[config["number"]])
+        self._specs, self._material, self._folders = specs, material, folders
+        self._begin(config["number"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called by Tune where a worker takes on another trial: to start one takes longer than many a trial."""
-        self._run = self._material.begin(self._specs[new_config["number"]])
+        self._begin(new_config["number"])
         return True
 
+    def _begin(self, number: int) -> None:
+        """From the last state that was kept: Tune's own notes of it may be what a killed driver left half written."""
+        self._run = self._material.begin(self._specs[number])
+        state = _last_state(Path(self._folders[number]))
+        if state is not None:
+            self._run.restore(state)
+
     def step(self) -> dict[str, Any]:
-        """One step."""
-        found = self._run.step()
+        """One step; none, where all of them were taken before."""
+        found = {"merit": float("nan")} if self._run.done else self._run.step()
         return {**found, "rss_mb": peak_rss_mb(), "finished": self._run.done, "done": self._run.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -100,12 +111,15 @@ class TuneRunner:
         if not specs:
             return []
         names = [f"{number:02d}-{getattr(spec, 'name', name)}-seed{spec.seed}" for number, spec in enumerate(specs)]
-        trainable = tune.with_resources(
-            tune.with_parameters(Trial, specs=tuple(specs), material=material), {"cpu": self._config.cpus}
-        )
         place = f"{name}-{fingerprint(specs)}"
-        if tune.Tuner.can_restore(f"{self._folder}/{place}"):
-            tuner = tune.Tuner.restore(f"{self._folder}/{place}", trainable, resume_errored=True)
+        where = Path(self._folder) / place
+        folders = [str(where / one) for one in names]
+        trainable = tune.with_resources(
+            tune.with_parameters(Trial, specs=tuple(specs), material=material, folders=folders),
+            {"cpu": self._config.cpus},
+        )
+        if _is_whole(where):
+            tuner = tune.Tuner.restore(str(where), trainable, resume_errored=True)
         else:
             tuner = tune.Tuner(
                 trainable,
@@ -169,6 +183,37 @@ class TuneRunner:
             state = _load(Path(folder))
         self.peak_rss_mb = max(self.peak_rss_mb, result.metrics["rss_mb"])
         return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
+
+
+def _is_whole(where: Path) -> bool:
+    """Whether Tune's notes on a set of trials are there; half-written ones are deleted, so that it begins new ones.
+
+    Tune writes them in place, so a driver that is killed meanwhile leaves a file without its end.
+    """
+    notes = list(where.glob("*.json"))
+    try:
+        for note in notes:
+            json.loads(note.read_text())
+        whole = (where / "tuner.pkl").read_bytes().endswith(pickle.STOP)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        whole = False
+    if not whole:
+        for note in notes:
+            note.unlink()
+    return whole and bool(notes)
+
+
+def _last_state(folder: Path) -> dict[str, Any] | None:
+    """The latest state in a trial's folder that is whole; None without any."""
+    states = sorted(folder.glob(f"checkpoint_*/{_STATE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in states:
+        try:
+            return _load(path.parent)
+        except Exception:  # torch raises anything over half a file
+            continue
+    return None
 
 
 def _load(folder: Path) -> dict[str, Any]:
