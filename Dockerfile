@@ -15,8 +15,7 @@ WORKDIR /eagleray
 
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY platform platform
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --root-user-action=ignore --constraint constraints.txt ".[${EXTRA}]"
+RUN pip install --no-cache-dir --root-user-action=ignore --constraint constraints.txt ".[${EXTRA}]"
 
 COPY jobs jobs
 COPY serve serve
