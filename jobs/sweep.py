@@ -20,7 +20,8 @@ from eagleray.distributed.mixture_job import PRESETS as MIXTURE_PRESETS
 from eagleray.distributed.mixture_job import run_mixture_job
 from eagleray.errors import UsageError
 from eagleray.reports import mixture_tables, summary_table, sweep_table
-from eagleray.sweeps.sweep_job import Budget, Experts, SpaceSearch, SweepJob, Threshold, presets, run_sweep_job
+from eagleray.sweeps.kinds import Budget, Experts, SpaceSearch, SweepJob, Threshold, presets
+from eagleray.sweeps.sweep_job import run_sweep_job
 
 KINDS: dict[str, type[SweepJob]] = {kind.kind: kind for kind in (Experts, Threshold, Budget, SpaceSearch)}
 TOP_K = "topk"

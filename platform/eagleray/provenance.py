@@ -14,6 +14,17 @@ import psutil
 _PACKAGES = ("eagleray", "faiss-cpu", "faiss-gpu-cu12", "numpy", "onnxruntime", "pillow", "ray", "timm", "torch")
 
 
+def origin(data: Path | None) -> dict[str, Any]:
+    """What the results of every job say of where their figures come from; without `data`, they were generated."""
+    return {
+        "command": command(),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "machine": machine(),
+        "data": {"source": str(data) if data else "demo", "generated": data is None},
+    }
+
+
 def command() -> str:
     """The command line that this process was started with, for another run like it: a new one, not a resumed one."""
     return shlex.join(["python", *(word for word in sys.argv if word != "--resume")])

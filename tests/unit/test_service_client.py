@@ -2,7 +2,6 @@ import base64
 import email
 import itertools
 import json
-import signal
 import socket
 import threading
 import time
@@ -14,7 +13,6 @@ from eagleray.data import RgbdSample, Sample
 from eagleray.errors import BadImage, ConfigError, ServiceError, UnknownClass
 from eagleray.service_client import Route, Scored, ServiceClient
 from eagleray.service_client import client as client_module
-from eagleray.service_client.in_order import in_order
 
 ADDRESS = "http://line-3:8000"
 MODEL = {"model_version": 3, "categories": [{"name": "nut"}], "limits": {"max_request_mb": 64}}
@@ -439,19 +437,3 @@ def test_a_version_that_does_not_come_is_an_error():
     told = r"still answers with version 3 after 0\.2 s, not with 4"
     with ServiceClient(ADDRESS, transport=answers) as client, pytest.raises(ServiceError, match=told):
         client.wait_for_version(4, timeout_s=0.2)
-
-
-def test_ctrl_c_is_heard_although_its_signal_does_not_wake_the_wait():
-    """As a signal does that arrives just before the wait begins, one to another thread leaves the system call alone."""
-    go_on = threading.Event()
-
-    def work(_):
-        time.sleep(0.2)  # until the main thread waits
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-        return go_on.wait(20)
-
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        list(in_order(work, [1], workers=1))
-    go_on.set()
-    assert time.monotonic() - start < 10

@@ -19,7 +19,8 @@ from eagleray.features import FeaturesConfig
 from eagleray.reports import read_results
 from eagleray.storage import ModelStore
 from eagleray.sweeps import sweep_job
-from eagleray.sweeps.sweep_job import Budget, Experts, SpaceSearch, Threshold, presets, run_sweep_job
+from eagleray.sweeps.kinds import Budget, Experts, SpaceSearch, Threshold, presets
+from eagleray.sweeps.sweep_job import run_sweep_job
 from eagleray.sweeps.tune_runner import TuneConfig
 from jobs import sweep
 from tests.unit.adapted_moe.conftest import SIDE, tiny_extractor

@@ -43,7 +43,7 @@ from eagleray.experts import ScoringConfig
 from eagleray.experts.discriminator_training import DiscriminatorConfig
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
 from eagleray.mixture import BANKS, CANDIDATES, MIXTURE_KIND, SIMPLENET, Design, Mixture
-from eagleray.provenance import command, git_commit, machine, versions
+from eagleray.provenance import origin
 from eagleray.reports import MIXTURE_JOB, SCHEMA_VERSION, SCORES_SCHEMA, write_report, write_results, write_scores
 from eagleray.routing import RoutingConfig
 from eagleray.storage import Manifest, ModelStore
@@ -289,11 +289,7 @@ class _Run:
             "preset": job.preset,
             "config": {**_resolved(job), "designs": {name: design.name for name, design in self._designs.items()}},
             "seed": job.seed,
-            "command": command(),
-            "git_commit": git_commit(),
-            "versions": versions(),
-            "machine": machine(),
-            "data": {"source": str(job.data) if job.data else "demo", "generated": job.data is None},
+            **origin(job.data),
             "model_version": manifest.version,
             **found,
             **tables,

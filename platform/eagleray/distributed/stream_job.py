@@ -47,7 +47,7 @@ from eagleray.distributed.ray_pool import PoolConfig, RayPool
 from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning
 from eagleray.experts import ScoringConfig
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
-from eagleray.provenance import command, git_commit, machine, versions
+from eagleray.provenance import origin
 from eagleray.reports import SCHEMA_VERSION, SCORES_SCHEMA, read_results, write_report, write_results, write_scores
 from eagleray.storage import ModelStore
 
@@ -211,11 +211,7 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
         "preset": job.preset,
         "config": _resolved(job),
         "seed": job.seed,
-        "command": command(),
-        "git_commit": git_commit(),
-        "versions": versions(),
-        "machine": machine(),
-        "data": {"source": str(job.data) if job.data else "demo", "generated": job.data is None},
+        **origin(job.data),
         "model_version": model.version,
         **stream,
         "classes": classes,

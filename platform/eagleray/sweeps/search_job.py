@@ -40,7 +40,7 @@ from eagleray.fusion.search import SearchConfig
 from eagleray.fusion.sizes import measure, peak_bytes
 from eagleray.fusion.space import Space
 from eagleray.fusion.training import NetworkTraining, TrainingConfig
-from eagleray.provenance import command, git_commit, machine, versions
+from eagleray.provenance import origin
 from eagleray.reports import SCHEMA_VERSION, SCORES_SCHEMA, SEARCH_JOB, write_report, write_results, write_scores
 from eagleray.storage import ModelStore
 from eagleray.sweeps.resume import check_resumable
@@ -266,11 +266,7 @@ class _Run:
             "preset": job.preset,
             "config": _resolved(job),
             "seed": job.seed,
-            "command": command(),
-            "git_commit": git_commit(),
-            "versions": versions(),
-            "machine": machine(),
-            "data": {"source": str(job.data) if job.data else "demo", "generated": job.data is None},
+            **origin(job.data),
             "model_version": version,
             **found,
             **self._study.tables(),

@@ -3,187 +3,35 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import Any
 
-import numpy as np
 import ray
-from PIL import Image
 
-from eagleray.arrays import AnyArray, Pixels
-from eagleray.banks import BankConfig
-from eagleray.config import check_at_least, to_json
+from eagleray.arrays import AnyArray
+from eagleray.config import to_json
 from eagleray.continual import (
-    CalibrationConfig,
-    EvaluationConfig,
     ExpertPool,
     LocalPool,
-    MecadConfig,
     Progress,
-    StreamConfig,
-    held_out,
     silent,
 )
-from eagleray.data import Category, image_digest, open_dataset, write_products
+from eagleray.data import Category, open_dataset, write_products
 from eagleray.data.demo import data_or_demo
-from eagleray.distributed import PoolConfig, RayPool, cluster, peak_rss_mb
-from eagleray.distributed.stream_job import PRESETS as STREAM_PRESETS
-from eagleray.errors import BadImage, ConfigError
-from eagleray.experts import ScoringConfig
-from eagleray.features import Extractor, FeaturesConfig, build_extractor, load_image
-from eagleray.mixture.anomalies import add_anomaly
-from eagleray.provenance import command, git_commit, machine, versions
+from eagleray.distributed import RayPool, cluster, peak_rss_mb
+from eagleray.errors import ConfigError
+from eagleray.features import Extractor, FeaturesConfig, build_extractor
+from eagleray.provenance import origin
 from eagleray.reports import SCHEMA_VERSION, SWEEP_JOB, sweep_points, write_report, write_results, write_trials
-from eagleray.reports.files import write_whole
 from eagleray.storage import ModelStore
-from eagleray.sweeps.points import (
-    StreamSettings,
-    budget_points,
-    class_orders,
-    expert_points,
-    point_name,
-    read_space,
-    threshold_points,
-)
+from eagleray.sweeps.anomalies import write_anomalies
+from eagleray.sweeps.kinds import SpaceSearch, SweepJob
+from eagleray.sweeps.points import class_orders, point_name
 from eagleray.sweeps.resume import check_resumable
 from eagleray.sweeps.stream_trials import StreamMaterial, StreamSpec
-from eagleray.sweeps.tune_runner import TuneConfig, TuneRunner
+from eagleray.sweeps.tune_runner import TuneRunner
 from eagleray.trials import LocalRunner, Outcome, TrialRunner
-
-_ANOMALIES_OF_A_CLASS = 24
-"""Pictures with synthetic anomalies for each seed, at most."""
-_ANOMALY_SIDE = 1024
-"""Longer side of such a picture at most, in pixels."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SweepJob:
-    """What all sweeps have in common; every field is a flag."""
-
-    kind: ClassVar[str]
-
-    data: Path | None = None
-    """Folder of images in MVTec AD layout, or of good images only; without it, demo products are generated."""
-    out: Path | None = None
-    """Folder for the trials, the results and the report; runs/sweep-KIND by default."""
-    preset: Literal["best", "paper"] = "best"
-    """Where the settings start from: best is ours, paper is MECAD to the letter."""
-    seed: int = 0
-    """Decides every random choice."""
-    resume: bool = False
-    """Go on with an interrupted sweep."""
-    address: str | None = None
-    """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
-    orders: int = 3
-    """Orders that the classes arrive in: the one given, and others drawn by the seed."""
-    seeds: int = 1
-    """Seeds that every point is learned with in every order."""
-    stream: StreamConfig = field(default_factory=StreamConfig)
-    features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    mecad: MecadConfig = field(default_factory=MecadConfig)
-    bank: BankConfig = field(default_factory=BankConfig)
-    scoring: ScoringConfig = field(default_factory=ScoringConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    pool: PoolConfig = field(default_factory=PoolConfig)
-    tune: TuneConfig = field(default_factory=TuneConfig)
-
-    def __post_init__(self) -> None:
-        check_at_least("--orders", self.orders, 1)
-        check_at_least("--seeds", self.seeds, 1)
-        if not 0 <= self.seed < 2**32 - self.seeds:
-            raise ConfigError("--seed", f"in 0 to {2**32 - self.seeds - 1}", self.seed)
-
-    @property
-    def folder(self) -> Path:
-        """Where everything goes."""
-        return self.out or Path(f"runs/sweep-{self.kind}")
-
-    @property
-    def settings(self) -> StreamSettings:
-        """What points change."""
-        return StreamSettings(
-            features=self.features.resolved(),
-            mecad=self.mecad,
-            bank=self.bank,
-            scoring=self.scoring,
-            calibration=self.calibration,
-        )
-
-    def points(self, num_classes: int) -> list[dict[str, Any]]:
-        """The changes of every point."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Experts(SweepJob):
-    """Numbers of experts (MECAD, Fig. 2 to 5)."""
-
-    kind: ClassVar[str] = "experts"
-    values: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    """Numbers of experts."""
-
-    def points(self, num_classes: int) -> list[dict[str, Any]]:
-        """See `expert_points`."""
-        return expert_points(self.values, self.mecad, num_classes)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Threshold(SweepJob):
-    """Similarities above which a class joins an expert that holds others (MECAD, eq. 2)."""
-
-    kind: ClassVar[str] = "threshold"
-    values: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    """Cosine similarities."""
-
-    def points(self, num_classes: int) -> list[dict[str, Any]]:
-        """See `threshold_points`."""
-        return threshold_points(self.values)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget(SweepJob):
-    """Bank rows of a class; those of an expert grow with them."""
-
-    kind: ClassVar[str] = "budget"
-    values: tuple[int, ...] = (100, 200, 400, 800, 1600)
-    """Rows of a class, at most."""
-
-    def points(self, num_classes: int) -> list[dict[str, Any]]:
-        """See `budget_points`."""
-        return budget_points(self.values, self.mecad)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpaceSearch(SweepJob):
-    """A search over any settings, which synthetic anomalies decide: the best point is told, no test picture chooses."""
-
-    kind: ClassVar[str] = "space"
-    orders: int = 1
-    """Orders that the classes arrive in: the one given, and others drawn by the seed."""
-    space: Path | None = None
-    """YAML file of fields and their values, see docs/operations.md."""
-    samples: int = 0
-    """Points drawn at random; 0 is all combinations."""
-    stop_early: bool = True
-    """Stop trials that fall behind the others (ASHA)."""
-
-    def points(self, num_classes: int) -> list[dict[str, Any]]:
-        """See `read_space`."""
-        assert self.space is not None, "jobs/sweep.py takes it from the command line"
-        return read_space(self.space, samples=self.samples, seed=self.seed)
-
-
-def presets(kind: type[SweepJob]) -> dict[str, SweepJob]:
-    """Where the settings of a sweep start from, by the name of the stream job's preset."""
-    names = ("features", "mecad", "bank", "scoring", "calibration")
-    return {
-        name: kind(preset=job.preset, **{part: getattr(job, part) for part in names})
-        for name, job in STREAM_PRESETS.items()
-    }
 
 
 def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, Any]:
@@ -267,11 +115,7 @@ class _Sweep:
             "preset": job.preset,
             "config": _resolved(job),
             "seed": job.seed,
-            "command": command(),
-            "git_commit": git_commit(),
-            "versions": versions(),
-            "machine": machine(),
-            "data": {"source": str(job.data) if job.data else "demo", "generated": job.data is None},
+            **origin(job.data),
             "sweep": {
                 "kind": job.kind,
                 "fields": list(self.points[0]),
@@ -314,7 +158,13 @@ class _Sweep:
 
     def _embed(self, pool: ExpertPool, extractor: Extractor) -> StreamMaterial:
         job, categories = self._job, self._categories
-        anomalies = self._anomalies() if job.kind == "space" else {}
+        anomalies: dict[str, list[str]] = {}
+        if isinstance(job, SpaceSearch):
+            folder, share = (job.folder / "anomalies").resolve(), job.calibration.share
+            anomalies = {
+                name: write_anomalies(category, folder / name, share=share, seeds=self._seeds)
+                for name, category in categories.items()
+            }
         good = [sample.path for category in categories.values() for sample in category.train]
         tests = [sample.path for category in categories.values() for sample in category.test]
         tests += [path for paths in anomalies.values() for path in paths]
@@ -334,25 +184,6 @@ class _Sweep:
             fetch=_itself if job.address == "none" else ray.get,
         )
 
-    def _anomalies(self) -> dict[str, list[str]]:
-        """Synthetic anomalies on pictures that the given settings hold out, in files below the job's folder."""
-        found: dict[str, list[str]] = {}
-        for name, category in self._categories.items():
-            files: dict[str, str] = {}
-            for sample in category.train:
-                try:
-                    files.setdefault(image_digest(sample.path), sample.path)
-                except BadImage:
-                    continue
-            chosen = {
-                digest: seed
-                for seed in reversed(self._seeds)
-                for digest in sorted(held_out(tuple(files), self._job.calibration.share, seed))[:_ANOMALIES_OF_A_CLASS]
-            }
-            folder = (self._job.folder / "anomalies" / name).resolve()
-            found[name] = [_with_anomaly(folder, digest, files) for digest in sorted(chosen)]
-        return found
-
     def _note(self, peaks: Mapping[str, float]) -> None:
         for name, value in peaks.items():
             self.processes[name] = max(value, self.processes.get(name, 0.0))
@@ -362,24 +193,6 @@ class _Sweep:
         start = perf_counter()
         yield
         self.seconds[stage] += perf_counter() - start
-
-
-def _with_anomaly(folder: Path, digest: str, files: Mapping[str, str]) -> str:
-    """A copy of a good picture with an anomaly that its content decides; where it is."""
-    path = folder / f"{digest}.png"
-    if not path.exists():
-        random = np.random.default_rng(int(digest, 16))
-        others = sorted(files.keys() - {digest})
-        donor = files[others[int(random.integers(len(others)))]] if others else files[digest]
-        painted, _ = add_anomaly(_small(files[digest]), [_small(donor)], random)
-        write_whole(path, lambda stream: Image.fromarray(painted).save(stream, format="PNG", compress_level=1))
-    return str(path)
-
-
-def _small(path: str) -> Pixels:
-    picture = Image.fromarray(load_image(path))
-    picture.thumbnail((_ANOMALY_SIDE, _ANOMALY_SIDE))
-    return np.asarray(picture)
 
 
 def _itself(patches: AnyArray) -> AnyArray:
