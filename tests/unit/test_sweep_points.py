@@ -133,5 +133,5 @@ def test_orders_begin_with_the_one_given_and_are_all_different():
 
 def test_a_points_name_is_that_of_a_folder():
     assert point_name({"mecad.num_experts": 3}) == "num_experts=3"
-    assert point_name({"features.weights": "/tmp/a b.pth"}) == "weights=_tmp_a_b.pth"
+    assert point_name({"features.weights": "/models/a b.pth"}) == "weights=_models_a_b.pth"
     assert len(point_name({f"x.field_{n}": 0.123456789 for n in range(30)})) == 80
