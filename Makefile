@@ -1,15 +1,21 @@
 # Everything a fresh machine needs is done by the first word you type.
 #   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
-#   make test    install, then all tests                                            make bench   stage by stage timings
+#   make test    install, then all tests
+#   make bench DATA=DIR         beside other libraries, which get an environment of their own (7 GB); 45 minutes
+#   make bench-quick DATA=DIR   the same in small: shows that it works, no figures to quote
+#   make bench-class-cost       what learning one more class costs, stage by stage
 #   make bench-shift DATA=DIR   products under tints and exposures that were never learned
 #   make serve   answer over HTTP with the model that make demo learned             make bench-serve   what serving costs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_INSTALLED := $(PEERS)/.installed
 MODEL ?= runs/demo/model
 
-.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-serve bench-shift
+.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-quick bench-class-cost \
+	bench-serve bench-shift
 
 install: $(INSTALLED)
 
@@ -46,7 +52,18 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install
+$(PEERS_INSTALLED): benchmarks/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $@
+
+bench: install $(PEERS_INSTALLED)
+	$(BIN)/python -m benchmarks.peers.bench $(if $(DATA),--data $(DATA))
+
+bench-quick: install $(PEERS_INSTALLED)
+	$(BIN)/python -m benchmarks.peers.bench --preset quick $(if $(DATA),--data $(DATA))
+
+bench-class-cost: install
 	$(BIN)/python benchmarks/class_cost.py
 
 bench-serve: install
