@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from eagleray.continual.config import MecadConfig
 from eagleray.errors import ExpertsFull
 
+_KEPT = 8
+
 
 def assign_expert(
     class_name: str, similarities: Mapping[int, float], classes_held: Mapping[int, int], config: MecadConfig
@@ -34,3 +36,12 @@ def assign_expert(
     if best is not None:
         return best
     raise ExpertsFull(class_name, config.num_experts, config.expert_capacity)
+
+
+def kept_similarities(similarities: Mapping[int, float], expert: int) -> dict[str, float]:
+    """What a model's history keeps of the similarities to the experts: the largest eight, the chosen expert's for one.
+
+    Every version repeats the whole history, so all of them would grow with the classes times the experts.
+    """
+    closest = sorted(similarities, key=lambda e: (e != expert, -similarities[e], e))[:_KEPT]
+    return dict(sorted((str(e), similarities[e]) for e in closest))

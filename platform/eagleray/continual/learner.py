@@ -14,13 +14,13 @@ from typing import Any
 
 from eagleray.banks import BankConfig
 from eagleray.config import check_at_least, to_json
-from eagleray.continual.assignment import assign_expert
+from eagleray.continual.assignment import assign_expert, kept_similarities
 from eagleray.continual.config import MecadConfig
 from eagleray.continual.fit import ExpertUpdate
 from eagleray.continual.model import Model
 from eagleray.continual.pool import Advance, ExpertPool, PatchSet, no_progress
 from eagleray.continual.stream import Arrival, Removal, StreamConfig, StreamEvent
-from eagleray.data import Sample, image_digest
+from eagleray.data import Sample, image_digests
 from eagleray.errors import BadImage, ConfigError, EagleRayWarning, TooFewImages, TooManyBadImages, UnknownClass
 from eagleray.experts import ScoringConfig
 from eagleray.routing import similarities
@@ -98,6 +98,7 @@ class Learner:
         )
         self._manifest = store.current() or fresh
         self._model = Model.load(store, self._manifest)
+        self._centroids = self._model.expert_centroids()
 
     @property
     def model(self) -> Model:
@@ -158,7 +159,7 @@ class Learner:
                 expert=expert,
                 images=write_image_list(self._store, learned),
                 num_images=len(learned),
-                similarities=dict(sorted((str(e), similarity) for e, similarity in found.items())),
+                similarities=kept_similarities(found, expert),
                 skipped=skipped,
             ),
             self._model.with_banks(changed, expert),
@@ -180,6 +181,9 @@ class Learner:
         # Names are sorted above, so that this equals what a resumed run reads, in the order of its dicts too.
         self._manifest = dataclasses.replace(successor, version=version)
         self._model = model.at_version(version)
+        self._centroids.pop(event.expert, None)
+        if event.expert in model.experts.values():
+            self._centroids[event.expert] = model.expert_centroid(event.expert)
         return event
 
     def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, list[str]], tuple[Skipped, ...]]:
@@ -187,13 +191,11 @@ class Learner:
         known = self._learned(name)
         new: dict[str, list[str]] = {}
         skipped = []
-        for sample in samples:
-            try:
-                digest = image_digest(sample.path)
-            except BadImage as error:
-                skipped.append(Skipped(path=sample.path, reason=error.args[1]))
-                continue
-            if digest not in known:
+        digests = image_digests([sample.path for sample in samples])
+        for sample, digest in zip(samples, digests, strict=True):
+            if isinstance(digest, BadImage):
+                skipped.append(Skipped(path=sample.path, reason=digest.args[1]))
+            elif digest not in known:
                 new.setdefault(digest, []).append(sample.path)
         return new, tuple(skipped)
 
@@ -225,7 +227,7 @@ class Learner:
 
     def _assign(self, name: str, fit: PatchSet) -> tuple[int, dict[int, float]]:
         """The expert that knows the class already, or the one that eq. 1 and 2 choose for it."""
-        found = similarities(fit.means_ND.mean(axis=0), self._model.expert_centroids())
+        found = similarities(fit.means_ND.mean(axis=0), self._centroids)
         if name in self._manifest.classes:
             return self._manifest.classes[name].expert, found
         return assign_expert(name, found, self._model.classes_held(), self._config.mecad), found

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,9 +83,20 @@ class Model:
 
     def expert_centroids(self) -> dict[int, Floats]:
         """Mean row of each expert's memory, c_e of MECAD eq. 1."""
-        sums: dict[int, Floats] = {}
+        held: dict[int, list[StoredBank]] = defaultdict(list)
         for name in sorted(self.banks):
-            stored, expert = self.banks[name], self.experts[name]
-            sums[expert] = sums.get(expert, np.zeros_like(stored.row_mean_D)) + stored.num_rows * stored.row_mean_D
-        rows = self.rows_held()
-        return {expert: sums[expert] / np.float32(rows[expert]) for expert in sorted(sums)}
+            held[self.experts[name]].append(self.banks[name])
+        return {expert: _mean_row(held[expert]) for expert in sorted(held)}
+
+    def expert_centroid(self, expert: int) -> Floats:
+        """The same of one expert, which has to hold a class."""
+        return _mean_row([self.banks[name] for name in sorted(self.banks) if self.experts[name] == expert])
+
+
+def _mean_row(held: Sequence[StoredBank]) -> Floats:
+    """Mean (D,) of all rows of some class banks; the sum goes in the order given."""
+    sum_D = np.zeros_like(held[0].row_mean_D)
+    for stored in held:
+        sum_D += stored.num_rows * stored.row_mean_D
+    mean_D: Floats = sum_D / np.float32(sum(stored.num_rows for stored in held))
+    return mean_D

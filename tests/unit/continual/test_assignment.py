@@ -1,6 +1,7 @@
 import pytest
 
 from eagleray.continual import MecadConfig, assign_expert
+from eagleray.continual.assignment import kept_similarities
 from eagleray.errors import ExpertsFull
 
 CASES = {
@@ -43,3 +44,15 @@ def test_every_place_is_used_before_a_class_is_refused():
     assert held == {0: 2, 1: 2, 2: 2}
     with pytest.raises(ExpertsFull):
         assign_expert("new", dict.fromkeys(held, 0.5), held, config)
+
+
+def test_history_keeps_every_similarity_of_a_few_experts():
+    assert kept_similarities({1: 0.5, 0: 0.25, 7: -1.0}, 7) == {"0": 0.25, "1": 0.5, "7": -1.0}
+    assert kept_similarities({}, 0) == {}
+
+
+def test_of_many_experts_history_keeps_the_closest_and_the_chosen_one():
+    similarities = {e: -float(e) for e in range(100)}
+    assert set(kept_similarities(similarities, 3)) == {str(e) for e in range(8)}
+    assert set(kept_similarities(similarities, 50)) == {str(e) for e in (*range(7), 50)}
+    assert set(kept_similarities(similarities, 100)) == {str(e) for e in range(8)}, "a new expert has none"

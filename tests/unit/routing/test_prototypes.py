@@ -68,3 +68,63 @@ def test_the_order_in_which_classes_were_learned_does_not_matter():
 
 def test_a_single_class_takes_every_image():
     assert PrototypeRouter({"nut": PROTOTYPES["nut"]}).route(np.array([1e6, 0], np.float32)) == "nut"
+
+
+class TestManyClasses:
+    """From a thousand prototypes on, an index chooses what is looked at closely."""
+
+    @pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-6, 1e-7])
+    @pytest.mark.parametrize("count", [1, 3, 400, 500])
+    def test_the_closest_classes_are_those_that_exact_distances_give(self, spread, count):
+        prototypes, images_ND = many_classes(spread=spread, classes=420)
+        router = PrototypeRouter(prototypes)
+        for image_D in images_ND:
+            assert router.nearest(image_D, count) == by_hand(prototypes, image_D)[:count]
+
+    def test_they_are_also_where_classes_come_in_families_and_then_few_are_looked_at(self, monkeypatch):
+        prototypes, images_ND = in_families(420)
+        router = PrototypeRouter(prototypes)
+        monkeypatch.setattr(router, "_near_by_product", pytest.fail)
+        looked_at = count_rows(monkeypatch, router)
+        for image_D in images_ND:
+            assert router.nearest(image_D, 3) == by_hand(prototypes, image_D)[:3]
+        assert np.mean(looked_at) < 60, "of 1,260 prototypes; the family has 30"
+
+    def test_where_no_class_is_like_another_one_product_with_all_prototypes_decides(self, monkeypatch):
+        prototypes, images_ND = many_classes(spread=1.0, classes=420, dim=300)
+        router = PrototypeRouter(prototypes)
+        products = []
+        by_product = router._near_by_product
+        monkeypatch.setattr(router, "_near_by_product", lambda *values: products.append(1) or by_product(*values))
+        for image_D in images_ND:
+            assert router.nearest(image_D, 3) == by_hand(prototypes, image_D)[:3]
+        assert len(products) == len(images_ND)
+
+    def test_of_equally_close_classes_the_first_by_name_is_chosen(self):
+        same_KD = np.ones((3, 48), np.float32)
+        router = PrototypeRouter({f"class{number:03d}": same_KD for number in range(400)})
+        assert [name for name, _ in router.nearest(np.zeros(48, np.float32), 3)] == ["class000", "class001", "class002"]
+
+
+def in_families(classes, *, dim=48, seed=0):
+    """Classes of three prototypes, ten alike in a family, and images of them."""
+    rng = np.random.default_rng(seed)
+    families_FD = 3 * rng.standard_normal((classes // 10, dim))
+    centres_CD = np.repeat(families_FD, 10, axis=0) + 0.3 * rng.standard_normal((classes, dim))
+    prototypes_CKD = centres_CD[:, None] + 0.1 * rng.standard_normal((classes, 3, dim))
+    prototypes = {f"class{number:03d}": prototypes_CKD[number].astype(np.float32) for number in range(classes)}
+    images_ND = centres_CD[rng.integers(classes, size=30)] + 0.1 * rng.standard_normal((30, dim))
+    return prototypes, images_ND.astype(np.float32)
+
+
+def count_rows(monkeypatch, router):
+    """Prototypes whose exact distances were taken, a number for each time."""
+    counts = []
+    distances = router._distances
+
+    def counted(chosen_C, mean_D):
+        counts.append(int(chosen_C[router._class_M].sum()))
+        return distances(chosen_C, mean_D)
+
+    monkeypatch.setattr(router, "_distances", counted)
+    return counts
