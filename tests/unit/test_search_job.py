@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import sys
 
@@ -9,7 +10,7 @@ pytest.importorskip("ray")
 from eagleray.adnas import FusionSession, load_category
 from eagleray.console import run_main
 from eagleray.data import open_rgbd, write_solids
-from eagleray.errors import ConfigError
+from eagleray.errors import ConfigError, GenotypeError
 from eagleray.fusion.anomalies import AnomalyConfig
 from eagleray.fusion.network import NetworkConfig
 from eagleray.fusion.search import SearchConfig
@@ -32,6 +33,7 @@ TINY = SearchJob(
     alpha_rates=(1e-2,),
     baselines=("random", "single", "color"),
     retrainings=2,
+    finalists=2,
     few_shot=(3, 2),
 )
 
@@ -108,6 +110,36 @@ def test_the_stored_model_gives_the_scores_that_the_run_wrote(run):
         assert found.anomalous == by_path[sample.sample.path]["flagged"]
 
 
+def test_a_given_architecture_is_trained_to_the_same_model_without_a_search(run, tmp_path):
+    job, searched = run
+    given = dataclasses.replace(job, genotype=job.out / "genotype.json", out=tmp_path, few_shot=())
+    results = run_search_job(given)
+    assert [row["name"] for row in results["searches"]] == ["given", "scratch-1"]
+    assert results["genotype"] == searched["genotype"]
+    assert results["classes"] == searched["classes"]
+    assert {"reconstruct", "search"}.isdisjoint(results["seconds"])
+    assert "was given, not searched for" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"glu"', '"subtract"', "must be one of"),
+        ("[0, 1]", "[0, 2]", "not two different ones of 0 to 1"),
+        (".early.", ".first.", "which is not among color.early.0"),
+        ("eagleray.genotype/1", "eagleray.genotype/9", "is no architecture of schema eagleray.genotype/1"),
+    ],
+)
+def test_an_architecture_of_another_space_is_refused_by_the_name_of_its_file(tmp_path, old, new, told):
+    cell = {"features": ["color.early.0", "depth.early.0"]}
+    nodes = [{"op": "glu", "inputs": [0, 1]}, {"op": "concat", "inputs": [2, 0]}]
+    cells = {"early": cell | {"nodes": nodes}, "middle": None, "late": None}
+    file = tmp_path / "genotype.json"
+    file.write_text(json.dumps({"schema": "eagleray.genotype/1", "cells": cells}).replace(old, new))
+    with pytest.raises(GenotypeError, match=f"{file}.*{told}"):
+        run_search_job(dataclasses.replace(TINY, genotype=file, data=tmp_path, out=tmp_path / "out"))
+
+
 def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_settings(run):
     job, results = run
     with pytest.raises(ConfigError, match="--out must be a new folder, or --resume"):
@@ -129,7 +161,7 @@ def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_sett
         ({"retrainings": 0}, "--retrainings must be at least 1"),
         ({"few_shot": (5, 0)}, "--few-shot must be different numbers of pictures, each at least 1"),
         ({"few_shot": (5, 5)}, "--few-shot must be different"),
-        ({"search_pictures": (8, 8)}, "--search-pictures must be at least 32 each"),
+        ({"search_pictures": (8, 8)}, "--search-pictures must be at least 16 each"),
         ({"seed": -1}, "--seed must be in 0 to"),
     ],
 )

@@ -1,10 +1,12 @@
 """The whole study: architectures are searched for at equal budget, trained from scratch, and compared on the test."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from eagleray.adnas.finalists import validation_auroc
+from eagleray.adnas.found import GIVEN, Found
 from eagleray.adnas.outcome import FIGURES, Scored, figures, mean_of, split_scores
 from eagleray.adnas.pictures import CategoryPictures
 from eagleray.adnas.trials import (
@@ -15,10 +17,11 @@ from eagleray.adnas.trials import (
     TrainSpec,
     score_test,
 )
+from eagleray.config import to_json
 from eagleray.experts import ScoringConfig
 from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Stage
 from eagleray.fusion.network import FusionNetwork
-from eagleray.fusion.search import SearchConfig, SearchData
+from eagleray.fusion.search import SearchData
 from eagleray.fusion.sizes import measure
 from eagleray.fusion.space import Space
 from eagleray.trials import Outcome, TrialRunner
@@ -32,8 +35,6 @@ MODULES: tuple[tuple[Stage, ...], ...] = (
     ("middle", "late"),
 )
 """Of the paper's Table 4, beside all three."""
-_AGAIN = "scratch-"
-"""Begins the names of further trainings of the best architecture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +47,8 @@ class StudyConfig:
     """Learning rates of the architecture that DARTS is tried with."""
     baselines: tuple[str, ...]
     """Names among random, evolution, single (one module of Table 4 each), pairs (two modules each), color, depth."""
+    finalists: int
+    """Architectures that each search hands on, to be trained from scratch."""
     retrainings: int
     """Trainings of the best architecture from scratch, each from another seed."""
     few_shot: tuple[int, ...]
@@ -78,43 +81,6 @@ class StudyConfig:
             if one in names
         ]
         return specs
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """An architecture that a search came to."""
-
-    spec: SearchSpec
-    genotype: Genotype
-    merit: float
-    gflop: float
-    seconds: float
-    stopped: str | None
-    history: Sequence[Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, outcome: Outcome[SearchSpec], config: SearchConfig) -> "Found":
-        """From a trial."""
-        history = outcome.state["history"]
-        last = history[-1]
-        darts = outcome.spec.method == "darts"
-        settled = darts and outcome.stopped is None and last["step"] < config.epochs
-        return cls(
-            spec=outcome.spec,
-            genotype=Genotype.from_json({"schema": "eagleray.genotype/1", **last["best"]}, "a trial's state"),
-            merit=float(last["best_merit"]),
-            gflop=float(last["gflop"]),
-            seconds=float(outcome.state["seconds"]),
-            stopped="settled" if settled else outcome.stopped,
-            history=history if darts else (),
-        )
-
-    @property
-    def method(self) -> str:
-        """As tables call it: the modules or the modality where only some are searched over, else the method."""
-        if self.spec.stages != STAGES:
-            return "+".join(self.spec.stages)
-        return self.spec.method if len(self.spec.modalities) > 1 else self.spec.modalities[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,60 +124,87 @@ class Study:
             train, validation = train.joined(part.train), validation.joined(part.validation)
         self._material = dataclasses.replace(self._material, taps=SearchData(train=train, validation=validation))
 
+    def take(self, genotype: Genotype) -> None:
+        """Go on with an architecture that is given, instead of a search."""
+        self.found = [Found.given(genotype, self._config.seeds[0])]
+
     def search(self) -> None:
         """Search: trials of DARTS, of which those that fall behind are stopped, then the baselines on as much."""
         ours = self._runner.run("search", self._config.search_specs(), self._material, stop_early=True)
-        budget = max(float(outcome.state["history"][-1]["gflop"]) for outcome in ours)
-        self._material = dataclasses.replace(self._material, budget=budget)
+        spent = dict.fromkeys(self._config.seeds, 0.0)
+        for outcome in ours:
+            spent[outcome.spec.seed] += float(outcome.state["history"][-1]["gflop"])
+        self._material = dataclasses.replace(self._material, budget=max(spent.values()))
         others = self._runner.run("baselines", self._config.baseline_specs(), self._material)
-        self.found = [Found.of(outcome, self._material.search) for outcome in (*ours, *others)]
-        whole = [one for one in self.found if one.method == "darts" and one.stopped != "asha"]
-        self.winner = max(whole, key=lambda one: one.merit)
+        self.found = [self._found(outcome) for outcome in (*ours, *others)]
+
+    def _found(self, outcome: Outcome[SearchSpec]) -> Found:
+        """Random and evolutionary search hand on as many as DARTS does with all its learning rates together."""
+        trials = 1 if outcome.spec.method == "darts" else len(self._config.alpha_rates)
+        return Found.of(outcome, self._material.search, self._config.finalists * trials)
+
+    def choose(self) -> None:
+        """Train the finalists of all searches from scratch; whole held-out pictures choose one for each search.
+
+        The best of those of DARTS, or the one that was given, is the architecture that the run is about.
+        """
+        specs = _distinct(spec for found in self.found if found.ended for spec in found.trainings)
+        outcomes = self._runner.run("finalists", specs, self._material)
+        aurocs = self._runner.map(validation_auroc, outcomes, self._material, self._scoring)
+        reached = {spec.nameless: auroc for spec, auroc in zip(specs, aurocs, strict=True)}
+        self.found = [
+            one.compared([reached[spec.nameless] for spec in one.trainings]) if one.ended else one for one in self.found
+        ]
+        chosen = {one.trainings[0].nameless for one in self.found if one.ended}
+        self._trainings = [outcome for outcome in outcomes if outcome.spec.nameless in chosen]
+        ours = [one for one in self.found if one.method in ("darts", GIVEN) and one.ended]
+        self.winner = max(ours, key=lambda one: one.best.validation_auroc or 0.0)
 
     def train(self) -> None:
-        """Train every found architecture from scratch, the best one also from further seeds and on fewer pictures.
+        """Train the architecture that the run is about from further seeds, and on fewer pictures.
 
         Nothing is chosen by it.
         """
-        specs = [
-            TrainSpec(name=one.spec.name, genotype=one.genotype, seed=one.spec.seed)
-            for one in self.found
-            if one.stopped != "asha"
-        ]
-        best, first = self.winner.genotype, self.winner.spec.seed
+        best, first = self.winner.best.genotype, self.winner.seed
         seeds = range(first, first + self._config.retrainings)
-        specs += [TrainSpec(name=f"{_AGAIN}{seed}", genotype=best, seed=seed) for seed in seeds[1:]]
-        specs += [
+        self._again = [TrainSpec(name=f"scratch-{seed}", genotype=best, seed=seed) for seed in seeds[1:]]
+        self._few = [
             TrainSpec(name=f"{shots}-shot-{seed}", genotype=best, seed=seed, shots=shots)
             for shots in self._config.few_shot
             for seed in seeds
         ]
-        self._trainings = self._runner.run("train", specs, self._material)
+        known = {outcome.spec.nameless for outcome in self._trainings}
+        specs = [spec for spec in (*self._again, *self._few) if spec.nameless not in known]
+        self._trainings += self._runner.run("train", specs, self._material)
 
     def judge(self, *, sigma: float) -> None:
-        """Measure all trained networks on the test pictures."""
+        """Measure the networks of all found architectures on the test pictures."""
         scores = self._runner.map(score_test, self._trainings, self._material)
         sizes = self._runner.map(measure_sizes, self._trainings, self._material)
         rows = [split_scores(self._categories, found["validation"], found["test"]) for found in scores]
         every = [row for part in rows for row in part]
         measured = iter(figures(every, self._scoring, sigma=sigma, runner=self._runner))
-        trained = [
-            Trained(outcome=outcome, rows=part, measured=[next(measured) for _ in part], sizes=size)
+        self.trained = {
+            outcome.spec.nameless: Trained(
+                outcome=outcome, rows=part, measured=[next(measured) for _ in part], sizes=size
+            )
             for outcome, part, size in zip(self._trainings, rows, sizes, strict=True)
-        ]
-        self.trained = {one.spec.name: one for one in trained}
+        }
 
     @property
     def kept(self) -> Trained:
         """The network that the run is about: of the best architecture, from the search's own seed."""
-        return self.trained[self.winner.spec.name]
+        return self._network_of(self.winner)
+
+    def _network_of(self, found: Found) -> Trained:
+        return self.trained[found.trainings[0].nameless]
 
     def tables(self) -> dict[str, Any]:
         """What the job adds to ``results.json``."""
         space = Space()
         return {
-            "kept": self.winner.spec.name,
-            "genotype": self.winner.genotype.to_json(),
+            "kept": self.winner.name,
+            "genotype": self.winner.best.genotype.to_json(),
             "candidates": {stage: list(space.pool(stage)) for stage in STAGES},
             "searches": [self._row(one) for one in self.found] + self._retrained(),
             "modalities": self._modalities(),
@@ -219,31 +212,34 @@ class Study:
         }
 
     def _row(self, found: Found) -> dict[str, Any]:
-        trained = self.trained.get(found.spec.name)
+        trained = self._network_of(found) if found.ended else None
         nothing: dict[str, Any] = {
             **dict.fromkeys((*FIGURES, "frames_per_s", "weights_mb", "peak_mb")),
             "categories": {},
         }
         return {
-            "name": found.spec.name,
+            "name": found.name,
             "method": found.method,
-            "seed": found.spec.seed,
+            "seed": found.seed,
             **(self._figures(trained) if trained else nothing),
-            "merit": found.merit,
+            "merit": found.best.merit,
+            "validation_auroc": found.best.validation_auroc,
+            "step": found.best.step,
+            "finalists": [{**to_json(one), "genotype": one.genotype.to_json()} for one in found.finalists],
             "search_s": found.seconds,
             "budget_gflop": found.gflop,
             "stopped": found.stopped,
-            "genotype": found.genotype.to_json(),
+            "genotype": found.best.genotype.to_json(),
             "history": [_epoch(step) for step in found.history] if found.method == "darts" else [],
         }
 
     def _retrained(self) -> list[dict[str, Any]]:
         base = self._row(self.winner)
+        nothing = {"history": [], "finalists": [], "search_s": 0.0, "budget_gflop": 0.0, "stopped": None}
         return [
-            {**base, "name": name, "method": "scratch", "seed": trained.spec.seed, **self._figures(trained)}
-            | {"history": [], "search_s": 0.0, "budget_gflop": 0.0, "stopped": None}
-            for name, trained in self.trained.items()
-            if name.startswith(_AGAIN)
+            {**base, "name": spec.name, "method": "scratch", "seed": spec.seed, **nothing}
+            | self._figures(self.trained[spec.nameless])
+            for spec in self._again
         ]
 
     def _figures(self, trained: Trained) -> dict[str, Any]:
@@ -255,20 +251,26 @@ class Study:
         return {**mean_of(trained.measured), "categories": each, **trained.sizes}
 
     def _modalities(self) -> list[dict[str, Any]]:
-        alone = [(one.method, self.trained[one.spec.name]) for one in self.found if one.method in MODALITIES]
-        again = [trained for name, trained in self.trained.items() if name.startswith(_AGAIN)]
-        shown = [*(("color+depth", trained) for trained in (self.kept, *again)), *alone]
+        both = [("color+depth", spec) for spec in (self.winner.trainings[0], *self._again)]
+        alone = [(one.method, one.trainings[0]) for one in self.found if one.method in MODALITIES]
         return [
-            {"modalities": modalities, **row} for modalities, trained in shown for row in self._by_category(trained)
+            {"modalities": modalities, **row} for modalities, spec in both + alone for row in self._by_category(spec)
         ]
 
     def _shots(self) -> list[dict[str, Any]]:
-        few = [trained for trained in self.trained.values() if trained.spec.shots is not None]
-        return [{"shots": trained.spec.shots, **row} for trained in few for row in self._by_category(trained)]
+        return [{"shots": spec.shots, **row} for spec in self._few for row in self._by_category(spec)]
 
-    def _by_category(self, trained: Trained) -> list[dict[str, Any]]:
-        categories = self._figures(trained)["categories"]
-        return [{"seed": trained.spec.seed, "category": name, **values} for name, values in categories.items()]
+    def _by_category(self, spec: TrainSpec) -> list[dict[str, Any]]:
+        categories = self._figures(self.trained[spec.nameless])["categories"]
+        return [{"seed": spec.seed, "category": name, **values} for name, values in categories.items()]
+
+
+def _distinct(specs: Iterable[TrainSpec]) -> list[TrainSpec]:
+    """Of trainings that do the same, the first."""
+    found: dict[TrainSpec, TrainSpec] = {}
+    for spec in specs:
+        found.setdefault(spec.nameless, spec)
+    return list(found.values())
 
 
 def draw_taps(outcome: Outcome[ReconstructSpec], material: Material) -> SearchData:

@@ -14,7 +14,7 @@ from eagleray.data.rgbd import draw_few
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
 from eagleray.fusion.genotype import MODALITIES, STAGES, Genotype, Modality, Stage
 from eagleray.fusion.images import RgbdImages
-from eagleray.fusion.network import NetworkConfig, modalities_of
+from eagleray.fusion.network import FusionNetwork, NetworkConfig, modalities_of
 from eagleray.fusion.search import CandidateSearch, DartsSearch, Method, Search, SearchConfig, SearchData
 from eagleray.fusion.space import Space
 from eagleray.fusion.taps import ReconstructionTraining, TapSet
@@ -51,13 +51,18 @@ class SearchSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec:
-    """A network of a given architecture is trained from scratch, and scores the test pictures."""
+    """A network of a given architecture is trained from scratch."""
 
     name: str
     genotype: Genotype
     seed: int
     shots: int | None = None
     """Good pictures of each category to learn from, drawn by the seed; None is all."""
+
+    @property
+    def nameless(self) -> "TrainSpec":
+        """Equal for trainings that do the same."""
+        return dataclasses.replace(self, name="")
 
 
 Spec: TypeAlias = ReconstructSpec | SearchSpec | TrainSpec
@@ -73,6 +78,8 @@ class Material:
     """All categories' pictures together, in the model's scale."""
     train_counts: tuple[int, ...]
     """Pictures of each category in `train`, in order."""
+    validation_counts: tuple[int, ...]
+    """Pictures of each category in `validation`."""
     network: NetworkConfig
     anomalies: AnomalyConfig
     training: TrainingConfig
@@ -199,7 +206,6 @@ class TrainRun:
     """See `TrainSpec`; in the end the state holds the weights."""
 
     def __init__(self, spec: TrainSpec, material: Material) -> None:
-        self._material = material
         self.training = NetworkTraining(
             spec.genotype,
             material.network,
@@ -232,11 +238,16 @@ class TrainRun:
         self._seconds = float(state["seconds"])
 
 
-def score_test(trained: Outcome[TrainSpec], material: Material) -> dict[str, Floats]:
-    """Patch scores (N, H, W) of the validation and test pictures by a network that was trained."""
+def network_of(trained: Outcome[TrainSpec], material: Material) -> FusionNetwork:
+    """The network that was trained."""
     run = TrainRun(trained.spec, material)
     run.restore(trained.state)
-    network = run.training.network
+    return run.training.network
+
+
+def score_test(trained: Outcome[TrainSpec], material: Material) -> dict[str, Floats]:
+    """Patch scores (N, H, W) of the validation and test pictures by a network that was trained."""
+    network = network_of(trained, material)
     return {part: patch_scores(network, getattr(material, part)) for part in ("validation", "test")}
 
 

@@ -86,6 +86,10 @@ class Genotype:
                 wanted |= {name for name in STAGES if f"cell.{name}" in cells[stage].features}
         return {stage: cell for stage, cell in cells.items() if stage in wanted}
 
+    def pruned(self) -> "Genotype":
+        """Without the cells whose output does not reach the head: the same network when it is run."""
+        return Genotype(Cells(**self.used()))
+
     def features(self) -> tuple[str, ...]:
         """Names of the modalities' features that reach the head, sorted."""
         names = {name for cell in self.used().values() for name in cell.features}

@@ -32,10 +32,10 @@ Method: TypeAlias = Literal["darts", "random", "evolution"]
 class SearchConfig:
     """How architectures are searched for."""
 
-    epochs: int = 12
+    epochs: int = 10
     """Of DARTS: each is one pass for the weights over the training set and, after the warm-up, one for the
-    architecture over the validation set."""
-    batch_size: int = 16
+    architecture over as many pictures of the validation set."""
+    batch_size: int = 8
     """Pictures in a step."""
     weight_rate: float = 3e-3
     """Learning rate of the weights."""
@@ -47,7 +47,7 @@ class SearchConfig:
     """Epochs of DARTS in which only the weights learn: features that are learned slowly would be given up at once."""
     patience: int = 5
     """Epochs without a change of the derived architecture after which it has settled."""
-    candidate_epochs: int = 3
+    candidate_epochs: int = 4
     """Epochs that candidates are trained for to be compared: those of random and evolutionary search, and every
     architecture that DARTS derives on its way."""
     population: int = 6
@@ -188,7 +188,8 @@ class DartsSearch:
 
     def _learn_architecture(self, random: np.random.Generator) -> None:
         self._module.train()  # as in BM-NAS
-        batches = draw(len(self._data.validation), len(self._data.validation), self._config.batch_size, random)
+        count = min(len(self._data.train), len(self._data.validation))
+        batches = draw(len(self._data.validation), count, self._config.batch_size, random)
         for numbers in batches:
             taps, target_NHW = self._data.validation.batch(numbers)
             loss = focal_loss(self._module(taps), target_NHW)

@@ -68,7 +68,7 @@ def alphas(results: Mapping[str, Any]) -> Figure | None:
     figure.set_facecolor("white")
     grid = figure.add_gridspec(1 + num_rows, max(len(columns), 1), height_ratios=[MERIT_INCH, *[ROW_INCH] * num_rows])
     epochs = [epoch["epoch"] for epoch in search["history"]]
-    best = max(search["history"], key=lambda epoch: epoch["merit"])["epoch"]
+    best = search["step"]
     _merit(figure.add_subplot(grid[0, :]), search["history"], epochs)
     figure.axes[0].axvline(best, **BEST_LINE)
     for column, (name, found) in enumerate(columns.items()):

@@ -90,20 +90,21 @@ def searches_grid(results: Row) -> Grid | None:
     if not rows:
         return None
     kept, alone = winner(results), Counter((row["method"], row["seed"]) for row in rows)
-    titles = ["method", "seed", "merit", *FIGURES.values(), "TFLOP", "minutes", "ended"]
+    titles = ["method", "seed", "held-out", *FIGURES.values(), "TFLOP", "min", "ended"]
     return Grid(
         name="searches",
         title="Every search and baseline",
-        caption=f"{budget_words(rows)}. Bold is the fusion that was kept, for its merit on validation pictures with "
-        "synthetic anomalies; no test picture was looked at to choose. Ended: its "
-        "budget was used, it had settled on a fusion, or it was stopped behind the others (ASHA).",
+        caption=f"{budget_words(rows)}. Held-out: image AUROC on held-out good pictures with synthetic anomalies, "
+        "by which one of the fusions that a search handed on was chosen; no test picture was looked at. Bold is the "
+        "fusion that was kept. Ended: its budget was used, it had settled on a fusion, or it was stopped behind the "
+        "others (ASHA).",
         headings=titles,
         words=frozenset({0, 8}),
         rows=[
             [
                 Cell(method_name(row["method"]) if alone[row["method"], row["seed"]] == 1 else row["name"]),
                 Cell(str(row["seed"])),
-                Cell(figure(row["merit"])),
+                Cell(figure(row["validation_auroc"])),
                 *(Cell(figure(row[key])) for key in FIGURES),
                 Cell(tflop(row["budget_gflop"])),
                 Cell(f"{row['search_s'] / 60:,.1f}"),

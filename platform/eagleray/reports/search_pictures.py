@@ -56,9 +56,9 @@ PICTURES: dict[str, tuple[str, _Draw, str, Callable[[Row], str]]] = {
     "alphas": (
         "How the search by gradient decided",
         lambda results, _: alphas(results),
-        "The weights of the candidates of each choice, which sum to 1, over the epochs of the search by gradient with "
-        "the highest merit. The fusion is that of its best epoch, at the dotted line; what was chosen then is strong. "
-        "Where lines are close there, the choice was close.",
+        "The weights of the candidates of each choice, which sum to 1, over the epochs of the search by gradient. The "
+        "fusion that was chosen among its best is that of the dotted line; what is in it is strong. Where lines are "
+        "close there, the choice was close.",
         _alt_alphas,
     ),
     "pareto": (

@@ -8,10 +8,12 @@ import numpy as np
 from eagleray.reports.canvas import BLUE, ORANGE, PURPLE
 from eagleray.reports.wording import class_names, is_search
 
+GIVEN = "given"
+"""Method of a fusion that was not searched for."""
 SEARCHES = {"darts": "DARTS", "random": "Random search", "evolution": "Evolution"}
 """Title of each way to search, in the order shown."""
 CELLS = ("early", "middle", "late")
-OTHERS = {"color": "Colour alone", "depth": "Depth alone", "scratch": "Kept, retrained"}
+OTHERS = {GIVEN: "Given", "color": "Colour alone", "depth": "Depth alone", "scratch": "Kept, retrained"}
 """Title of each other known method."""
 MODALITIES = {"color": "colour", "depth": "depth", "color+depth": "colour + depth"}
 OPERATIONS = {"add": "add", "concat": "concat", "glu": "GLU", "attention": "attention"}
@@ -95,7 +97,7 @@ def winner(results: Row) -> dict[str, Any] | None:
 
 
 def gradient_search(results: Row) -> dict[str, Any] | None:
-    """The search by gradient with the highest merit, which is the winner's where that has alphas; None without any."""
+    """The winner where that is a search by gradient, else the one with the highest merit; None without any."""
     ran = [search for search in part(results, "searches") if search["history"]]
     kept = winner(results)
     if kept is not None and kept["history"]:

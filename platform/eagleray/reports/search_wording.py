@@ -5,6 +5,7 @@ from typing import Any
 
 from eagleray.reports.search_rows import (
     CELLS,
+    GIVEN,
     SEARCHES,
     Row,
     cells_of,
@@ -34,9 +35,11 @@ from eagleray.reports.wording import (
 def title(results: Row) -> str:
     """Heading of the report: how much was learned, and what the fusion was chosen from."""
     kept = winner(results)
-    found = [search for search in part(results, "searches") if kept is not None and search["method"] == kept["method"]]
     parts = [count(len(results["order"]), "category", "categories") + ", colour and depth"]
-    return ", ".join(parts + ([f"best of {count(len(found), 'search', 'searches')}"] if found else []))
+    if kept is not None and kept["method"] != GIVEN:
+        found = [search for search in part(results, "searches") if search["method"] == kept["method"]]
+        parts.append(f"best of {count(len(found), 'search', 'searches')}")
+    return ", ".join(parts)
 
 
 def means_of(results: Row) -> str:
@@ -67,9 +70,11 @@ def _kept(results: Row) -> str:
     left = [name for name in CELLS if name not in cells]
     where = f"fuses in the {_and(cells)} {'cell' if len(cells) == 1 else 'cells'}"
     without = f" and leaves out the {_and(left)} {'one' if len(left) == 1 else 'ones'}" if left else ""
+    if best["method"] == GIVEN:
+        return f"The fusion was given, not searched for; it {where}{without}."
     return (
-        f"The fusion kept is that of {_inside(best['method'])}, seed {best['seed']}, chosen by its merit on synthetic "
-        f"anomalies ({figure(best['merit'])}); it {where}{without}."
+        f"The fusion kept is that of {_inside(best['method'])}, seed {best['seed']}, chosen by its image AUROC on "
+        f"held-out pictures with synthetic anomalies ({figure(best['validation_auroc'])}); it {where}{without}."
     )
 
 

@@ -1,6 +1,7 @@
 """The search job: pictures of colour and depth in, a fused model and its figures out; for `jobs/adnas_search.py`."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,10 +31,12 @@ from eagleray.config import check_at_least, to_json
 from eagleray.continual import EvaluationConfig, Progress, silent
 from eagleray.data import RgbdCategory, image_digest, open_rgbd, write_solids
 from eagleray.data.demo import data_or_demo
-from eagleray.distributed import cluster, peak_rss_mb
+from eagleray.distributed import peak_rss_mb
+from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError
 from eagleray.experts import ScoringConfig
 from eagleray.fusion.anomalies import AnomalyConfig, AnomalyGenerator
+from eagleray.fusion.genotype import Genotype
 from eagleray.fusion.images import RgbdImages
 from eagleray.fusion.network import FusionNetwork, NetworkConfig
 from eagleray.fusion.search import SearchConfig
@@ -67,8 +70,12 @@ class SearchJob:
     """Go on with an interrupted run."""
     address: str | None = None
     """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    profile: bool = False
+    """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     categories: tuple[str, ...] = ()
     """Categories to learn, by name; all by default. One network learns all of them."""
+    genotype: Path | None = None
+    """Train this architecture, a genotype.json that a run has written, instead of searching for one."""
     shots: int = 0
     """Good pictures to learn from, of each category, drawn by the seed; 0 is all."""
     image_size: int = 128
@@ -77,22 +84,25 @@ class SearchJob:
     """Take out the plane that the product lies on."""
     repeats: int = 1
     """Searches, each from another seed."""
-    alpha_rates: tuple[float, ...] = (3e-3, 1e-2)
+    alpha_rates: tuple[float, ...] = (1e-2,)
     """Learning rates of the architecture that each of them is tried with."""
     baselines: tuple[Baseline, ...] = ("random", "single", "color", "depth")
     """What is compared at equal budget: random and evolutionary search, single modules, pairs of them, one modality."""
+    finalists: int = 2
+    """Architectures that each search hands on (random and evolutionary search as many for each learning rate); all are
+    trained from scratch, and held-out pictures with synthetic anomalies choose one."""
     retrainings: int = 2
     """Trainings of the best architecture from scratch, each from another seed."""
     few_shot: tuple[int, ...] = ()
     """Also train the best architecture from scratch, as often, on only so many good pictures of each category, drawn by
     the seed (e.g. 5 10 50)."""
-    search_pictures: tuple[int, int] = (320, 160)
+    search_pictures: tuple[int, int] = (240, 400)
     """Pictures with synthetic anomalies that searches learn from, and are judged on."""
     check: bool = False
     """Only build a network of these sizes, train it for one step on noise, and print what it needs."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     anomalies: AnomalyConfig = field(default_factory=lambda: AnomalyConfig(heights=(0.1, 1.5)))
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=400))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=256))
     reconstruction_epochs: int = 8
     """Epochs of the reconstruction networks that searches look through."""
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -101,7 +111,8 @@ class SearchJob:
     tune: TuneConfig = field(default_factory=TuneConfig)
 
     def __post_init__(self) -> None:
-        for name, low in (("shots", 0), ("repeats", 1), ("retrainings", 1), ("reconstruction_epochs", 1)):
+        lows = dict.fromkeys(("repeats", "retrainings", "reconstruction_epochs", "finalists"), 1)
+        for name, low in ({"shots": 0} | lows).items():
             check_at_least(f"--{name.replace('_', '-')}", getattr(self, name), low)
         if self.image_size < 32 or self.image_size % 8:
             raise ConfigError("--image-size", "a multiple of 8, at least 32", self.image_size)
@@ -168,26 +179,44 @@ def check_step(job: SearchJob) -> dict[str, float]:
     }
 
 
+def read_genotype(path: Path) -> Genotype:
+    """Read an architecture that can be trained.
+
+    Raises:
+        GenotypeError: the file cannot be read, or holds no architecture, or one of another space.
+    """
+    genotype = Genotype.read(path)
+    Space(stages=tuple(genotype.by_stage())).check(genotype, str(path))
+    return genotype
+
+
 def run_search_job(job: SearchJob, *, progress: Progress = silent) -> dict[str, Any]:
-    """Search, train, judge, and write `results.json`, `scores.parquet`, `model/`, `examples/` and `report.html`.
+    """Search, train, judge, and write `results.json`, `genotype.json`, `scores.parquet`, `report.html` and two folders.
+
+    They are `model/`, the store of the trained model, and `examples/`, pictures with what was found in them.
 
     Returns:
         The results, as they were written.
     """
-    start = perf_counter()
+    start, timeline = perf_counter(), Timeline(SEARCH_JOB, wanted=job.profile)
     check_resumable(job.out, {"config": _resolved(job), "data": str(job.data)}, resume=job.resume)
-    run = _Run(job, progress)
-    run.load(_open_data(job))
-    with _runner(job) as runner:
+    run = _Run(job, timeline.watch(progress))
+    with timeline.stage("read"):
+        run.load(_open_data(job))
+    with _runner(job, timeline) as runner:
         run.study(runner)
-    results = run.results()
+    with timeline.stage("results"):
+        results = run.results()
     results["processes"] = {"driver": peak_rss_mb()}
     if isinstance(runner, TuneRunner):
         results["processes"]["trial"] = runner.peak_rss_mb
     results["peak_rss_mb"] = max(results["processes"].values())
     results["seconds"] = {**run.seconds, "total": perf_counter() - start}
-    write_results(job.out, results)
-    write_report(job.out)
+    with timeline.stage("report"):
+        write_results(job.out, results)
+        (job.out / "genotype.json").write_text(json.dumps(results["genotype"], indent=2) + "\n", encoding="utf-8")
+        write_report(job.out)
+    timeline.write(job.out)
     return results
 
 
@@ -223,13 +252,14 @@ class _Run:
         self._digests = {one.name: [image_digest(sample.sample.path) for sample in one.train] for one in categories}
 
     def study(self, runner: TrialRunner) -> None:
-        """Search, train and measure."""
+        """Search, unless an architecture is given; train and measure."""
         job = self._job
         material = Material(
             train=RgbdImages.joined([one.train for one in self._categories]),
             validation=RgbdImages.joined([one.validation for one in self._categories]),
             test=RgbdImages.joined([one.test for one in self._categories]),
             train_counts=tuple(len(one.train) for one in self._categories),
+            validation_counts=tuple(len(one.validation) for one in self._categories),
             network=job.network,
             anomalies=job.anomalies,
             training=job.training,
@@ -241,15 +271,20 @@ class _Run:
             seeds=tuple(range(job.seed, job.seed + job.repeats)),
             alpha_rates=job.alpha_rates,
             baselines=job.baselines,
+            finalists=job.finalists,
             retrainings=job.retrainings,
             few_shot=job.few_shot,
         )
         self._study = Study(self._categories, material, runner, config, job.scoring)
-        with self._stage("reconstruct", "train reconstruction"):
-            self._study.look()
-        with self._stage("search", "search architectures"):
-            self._study.search()
+        if job.genotype:
+            self._study.take(read_genotype(job.genotype))
+        else:
+            with self._stage("reconstruct", "train reconstruction"):
+                self._study.look()
+            with self._stage("search", "search architectures"):
+                self._study.search()
         with self._stage("train", "train networks from scratch"):
+            self._study.choose()
             self._study.train()
         with self._stage("judge", "measure"):
             self._study.judge(sigma=job.evaluation.heatmap_sigma)
@@ -277,7 +312,7 @@ class _Run:
 
     def _keep(self) -> int:
         job, kept = self._job, self._study.kept
-        genotype, weights = self._study.winner.genotype, kept.outcome.state["training"]["network"]
+        genotype, weights = self._study.winner.best.genotype, kept.outcome.state["training"]["network"]
         network = FusionNetwork(genotype, job.network)
         network.load_state_dict(weights)
         settings = FusionSettings(
@@ -312,11 +347,11 @@ def _open_data(job: SearchJob) -> tuple[RgbdCategory, ...]:
 
 
 @contextmanager
-def _runner(job: SearchJob) -> Iterator[TrialRunner]:
+def _runner(job: SearchJob, timeline: Timeline) -> Iterator[TrialRunner]:
     if job.address == "none":
         yield LocalRunner()
         return
-    with cluster(job.address):
+    with timeline.cluster(job.address), timeline.workers():
         yield TuneRunner(str((job.out / "trials").resolve()), job.tune)
 
 
@@ -330,6 +365,7 @@ def _check_few_shot(job: SearchJob, pictures: Mapping[str, int]) -> None:
 
 def _resolved(job: SearchJob) -> dict[str, Any]:
     """The settings that decide the figures; not where or how often the job ran."""
-    config: dict[str, Any] = to_json(dataclasses.replace(job, data=None, out=Path()))
-    elsewhere = ("data", "out", "resume", "address", "check", "tune")
+    config: dict[str, Any] = to_json(dataclasses.replace(job, data=None, out=Path(), genotype=None))
+    config["genotype"] = read_genotype(job.genotype).to_json() if job.genotype else None
+    elsewhere = ("data", "out", "resume", "address", "check", "profile", "tune")
     return {key: value for key, value in config.items() if key not in elsewhere}

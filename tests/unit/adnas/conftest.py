@@ -21,6 +21,7 @@ def tiny_material(**fields):
         validation=bowls(3, seed=1),
         test=bowls(4, seed=2),
         train_counts=(5,),
+        validation_counts=(3,),
         network=TINY,
         anomalies=AnomalyConfig(areas=(0.1, 0.3), heights=(1.0, 2.0), num_textures=4),
         training=training,
