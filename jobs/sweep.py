@@ -22,6 +22,7 @@ from eagleray.errors import UsageError
 from eagleray.reports import mixture_tables, summary_table, sweep_table
 from eagleray.sweeps.kinds import Budget, Experts, SpaceSearch, SweepJob, Threshold, presets
 from eagleray.sweeps.sweep_job import run_sweep_job
+from eagleray.uris import Place
 
 KINDS: dict[str, type[SweepJob]] = {kind.kind: kind for kind in (Experts, Threshold, Budget, SpaceSearch)}
 TOP_K = "topk"
@@ -57,7 +58,7 @@ def _parse(kind: type[SweepJob], flags: Sequence[str]) -> SweepJob:
     return parse_flags(presets(kind), [*flags[1:], "--space", flags[0]], description=description)
 
 
-def _print(table: object, out: Path, seconds: float) -> None:
+def _print(table: object, out: Place, seconds: float) -> None:
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
     console.print(f"report {out / 'report.html'}   {seconds:.0f} s")

@@ -16,8 +16,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning, UsageError
+from eagleray.uris import Place, Uri, is_uri, place
 
 T = TypeVar("T")
 
@@ -40,7 +42,7 @@ def parse_flags(presets: Mapping[str, T], arguments: Sequence[str], *, descripti
         ConfigError: an unknown preset, or a wrong value.
     """
     default = presets[_preset(presets, arguments)]
-    with _one_line_usage():
+    with _one_line_usage(), _FLAGS:
         return tyro.cli(type(default), args=list(arguments), default=default, description=description)
 
 
@@ -55,6 +57,30 @@ def parse_command(commands: Sequence[type[T]], arguments: Sequence[str], *, prog
     with _one_line_usage():
         made: T = tyro.cli(union, args=list(arguments), prog=prog, description=description)
         return made
+
+
+_FLAGS = ConstructorRegistry()
+"""What tyro does not know by itself."""
+
+
+@_FLAGS.primitive_rule
+def _uri_flag(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Place] | None:
+    """The first half of a flag for a URI or a path; what is no URI is left to the second."""
+    if kind.type is not Uri:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="URI",
+        instance_from_str=_uri,
+        is_instance=lambda value: isinstance(value, Uri),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _uri(words: list[str]) -> Place:
+    if not is_uri(words[0]):
+        raise ValueError("no URI")
+    return place(words[0])
 
 
 @contextlib.contextmanager

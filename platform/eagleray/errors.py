@@ -18,6 +18,7 @@
      |   |- StoreCorrupt      a blob or manifest does not match its hash or schema
      |   |- StoreVersion      the store was written with another schema version
      |   '- StoreFull         the disk took no more bytes
+     |- UriError              a bucket, or what lies in it, cannot be reached
      |- ResultsError          a results file is missing or not ours
      |- ClusterError          Ray cannot be reached or refused us
      '- ServiceError          the scoring service cannot be reached, refused us, or answers nonsense
@@ -191,6 +192,16 @@ class StoreVersion(StoreError):
 
 class StoreFull(StoreError):
     """The disk took no more bytes."""
+
+
+class UriError(EagleRayError):
+    """A bucket, or what lies in it, cannot be reached; arguments are the URI and what is wrong with its cure."""
+
+    def __init__(self, uri: str, problem: str) -> None:
+        super().__init__(uri, problem)
+
+    def __str__(self) -> str:
+        return "{}: {}".format(*self.args)
 
 
 class ResultsError(EagleRayError):

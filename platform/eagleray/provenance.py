@@ -11,10 +11,12 @@ from typing import Any
 
 import psutil
 
+from eagleray.uris import Place
+
 _PACKAGES = ("eagleray", "faiss-cpu", "faiss-gpu-cu12", "numpy", "onnxruntime", "pillow", "ray", "timm", "torch")
 
 
-def origin(data: Path | None) -> dict[str, Any]:
+def origin(data: Place | None) -> dict[str, Any]:
     """What the results of every job say of where their figures come from; without `data`, they were generated."""
     return {
         "command": command(),

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from eagleray.data import open_dataset, write_products
 from eagleray.experts import ScoringConfig
 from eagleray.features import FeaturesConfig, build_extractor
 from tests.ray_head import own_environment
+from tests.s3 import S3
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_SIZE = 64
@@ -157,3 +159,18 @@ def undisturbed(tmp_path_factory, data, environment) -> JobFolder:
 @pytest.fixture
 def folder(tmp_path, data, environment) -> JobFolder:
     return JobFolder(tmp_path / "out", data, environment)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """A real S3 server on this machine."""
+    with S3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3) -> str:
+    """An empty bucket that no other test has."""
+    name = f"bucket-{uuid.uuid4().hex[:8]}"
+    s3.client.create_bucket(Bucket=name)
+    return name

@@ -24,6 +24,7 @@ ARGUMENTS = {
     errors.StoreCorrupt: ("/model/blobs/aa", "does not match"),
     errors.StoreVersion: ("/model/versions/1.json", "another schema"),
     errors.StoreFull: ("/model/blobs/aa", "no space left"),
+    errors.UriError: ("s3://bucket/data", "cannot be reached; make the bucket"),
     errors.ResultsError: ("/out/results.json", "is not ours"),
     errors.ClusterError: ("auto", "nobody answers"),
     errors.ServiceError: ("http://127.0.0.1:8000", "cannot be reached; start it"),

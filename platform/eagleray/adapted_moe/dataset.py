@@ -15,6 +15,7 @@ from eagleray.data import Category, Sample, SubclassedCategory, image_digest
 from eagleray.errors import ConfigError, EagleRayWarning, TooFewImages
 from eagleray.mixture import find_subclasses, statistics
 from eagleray.storage import Skipped
+from eagleray.uris import overlapped
 
 MIN_IMAGES = 4
 """Good images without which a subclass has no expert: one is held out, the others train."""
@@ -128,7 +129,7 @@ def embed_category(
             expected = f"small enough for {MIN_IMAGES} good images in each subclass of category {category.name!r}"
             raise ConfigError("--mixture.subclasses", expected, num_subclasses)
         names = names if found == 1 else tuple(f"{names[0]}-{number + 1}" for number in range(found))
-    digests = tuple(image_digest(path) for path in train.paths)
+    digests = tuple(overlapped(image_digest, train.paths))
     samples = [(sample, subclass) for subclass in category.subclasses for sample in subclass.test]
     test = pool.embed([sample.path for sample, _ in samples], advance)
     readable = frozenset(test.paths)

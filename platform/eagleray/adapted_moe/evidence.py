@@ -5,12 +5,10 @@ each as it is and with an anomaly painted in: that is what the test will be, as 
 """
 
 import dataclasses
+import io
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -19,11 +17,13 @@ from eagleray.adapted_moe.config import MixtureConfig
 from eagleray.adapted_moe.dataset import CategoryPatches, TestImage
 from eagleray.adapted_moe.evaluation import Scored, evaluate
 from eagleray.adapted_moe.workshop import Built, Workshop
+from eagleray.arrays import Pixels
 from eagleray.data import Sample
 from eagleray.experts import ScoringConfig
 from eagleray.features import load_image
 from eagleray.mixture import Design
 from eagleray.mixture.anomalies import add_anomaly
+from eagleray.uris import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def weigh(
     config: MixtureConfig,
     scoring: ScoringConfig,
     *,
-    folder: Path,
+    folder: Place,
     top_k: int,
     sigma: float,
     seed: int,
@@ -107,7 +107,7 @@ def weigh(
 
 
 def _fold(
-    data: CategoryPatches, left: int, workshop: Workshop, config: MixtureConfig, folder: Path, seed: int
+    data: CategoryPatches, left: int, workshop: Workshop, config: MixtureConfig, folder: Place, seed: int
 ) -> CategoryPatches:
     """The category without one subclass, to be tested on that one with synthetic anomalies."""
     name = f"{data.name} without {data.subclasses[left]}"
@@ -126,7 +126,7 @@ def _fold(
     )
 
 
-def _write_pictures(paths: Sequence[str], data: CategoryPatches, folder: Path, number: int, seed: int) -> list[Sample]:
+def _write_pictures(paths: Sequence[str], data: CategoryPatches, folder: Place, number: int, seed: int) -> list[Sample]:
     """Each picture as it is and with an anomaly; written once, and again where anything that decides them changed."""
     made_of = json.dumps([data.digest, list(paths), seed])
     stamp = folder / "made_of.json"
@@ -135,16 +135,19 @@ def _write_pictures(paths: Sequence[str], data: CategoryPatches, folder: Path, n
     samples += [Sample(str(picture), data.name, "test", 1, "synthetic", str(mask)) for picture, mask in files]
     if stamp.exists() and stamp.read_text() == made_of:
         return samples
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text("")  # what is there is not whole until it says of what it was made
     rng = np.random.default_rng([seed, number])
     donors = [load_image(path) for path in paths]  # taken in the same light: a foreign tint would be found by anything
     for path, (picture, mask) in zip(paths, files, strict=True):
         painted_YX3, mask_YX = add_anomaly(load_image(path), donors, rng)
-        Image.fromarray(painted_YX3).save(partial / picture.name, compress_level=1)
-        Image.fromarray(mask_YX.astype(np.uint8) * 255).save(partial / mask.name, compress_level=1)
-    (partial / stamp.name).write_text(made_of)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+        picture.write_bytes(_png(painted_YX3))
+        mask.write_bytes(_png(mask_YX.astype(np.uint8) * 255))
+    stamp.write_text(made_of)
     return samples
+
+
+def _png(pixels: Pixels) -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, format="PNG", compress_level=1)
+    return held.getvalue()

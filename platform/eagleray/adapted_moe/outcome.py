@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from eagleray.experts import ScoringConfig
 from eagleray.metrics import p_value, threshold
 from eagleray.mixture import Mixture
 from eagleray.storage import Manifest
+from eagleray.uris import Place
 
 
 def outcome(
@@ -30,7 +30,7 @@ def outcome(
     *,
     scoring: ScoringConfig,
     evaluation: EvaluationConfig,
-    out: Path,
+    out: Place,
 ) -> dict[str, Any]:
     """What the kept model shows on the test pictures; writes the example pictures.
 
@@ -77,7 +77,7 @@ def outcome(
     }
 
 
-def _examples(judged: Sequence["_Judged"], out: Path, sigma: float) -> list[dict[str, Any]]:
+def _examples(judged: Sequence["_Judged"], out: Place, sigma: float) -> list[dict[str, Any]]:
     """The pictures worth looking at of each category; a sample names its subclass, an example its category too."""
     category = {verdict.sample.path: one.data.name for one in judged for verdict in one.shown}
     rows = write_examples(out, {one.data.name: one.shown for one in judged}, sigma=sigma)

@@ -1,7 +1,7 @@
 """The test images worth looking at: for each class the worst and the best, with their heat maps."""
 
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ from eagleray.continual.evaluation import Verdict
 from eagleray.experts import overlay
 from eagleray.features import load_image, load_mask
 from eagleray.metrics import anomaly_map
+from eagleray.uris import Place
 
 _WIDTH = 320
 """Largest side of an example, in pixels."""
 
 
-def write_examples(out: Path, judged: Mapping[str, Sequence[Verdict]], *, sigma: float) -> list[dict[str, Any]]:
+def write_examples(out: Place, judged: Mapping[str, Sequence[Verdict]], *, sigma: float) -> list[dict[str, Any]]:
     """Write pictures under ``<out>/examples`` and say what each shows.
 
     Args:
@@ -43,7 +44,7 @@ def _worst_and_best(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return list({verdict.sample.path: verdict for verdict in picked}.values())
 
 
-def _write(folder: Path, stem: str, verdict: Verdict, sigma: float) -> dict[str, Any]:
+def _write(folder: Place, stem: str, verdict: Verdict, sigma: float) -> dict[str, Any]:
     sample = verdict.sample
     picture = load_image(sample.path)
     heat = anomaly_map(verdict.patch_scores_HW, picture.shape[:2], sigma=sigma)
@@ -68,7 +69,9 @@ def _write(folder: Path, stem: str, verdict: Verdict, sigma: float) -> dict[str,
     }
 
 
-def _save(pixels: Any, path: Path) -> None:
+def _save(pixels: Any, path: Place) -> None:
     picture = Image.fromarray(pixels)
     picture.thumbnail((_WIDTH, _WIDTH))
-    picture.save(path)
+    held = io.BytesIO()
+    picture.save(held, format="PNG")
+    path.write_bytes(held.getvalue())

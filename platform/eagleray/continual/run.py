@@ -11,7 +11,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +26,7 @@ from eagleray.continual.stream import Arrival, StreamEvent
 from eagleray.data import Sample
 from eagleray.errors import EagleRayWarning
 from eagleray.storage import Event, Manifest, ModelStore, Skipped
+from eagleray.uris import Place, Uri, overlapped, place
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 """Opens a progress bar: what is being done, and how many pictures it takes."""
@@ -45,7 +45,7 @@ class StreamRun:
         learner: Learner,
         evaluator: Evaluator,
         store: ModelStore,
-        out: Path,
+        out: Place,
         *,
         progress: Progress = silent,
         publish: bool = False,
@@ -167,7 +167,7 @@ class StreamRun:
             return False
         return isinstance(found, dict) and found.get("step") == step
 
-    def _file(self, step: int) -> Path:
+    def _file(self, step: int) -> Place:
         return self._folder / f"{step:04d}.json"
 
     def _remembered_tests(self) -> dict[str, tuple[Sample, ...]]:
@@ -182,7 +182,9 @@ class StreamRun:
             text = f"{path}: damaged and begun anew; test images are known of the classes under --data only"
             warnings.warn(text, EagleRayWarning, stacklevel=2)
             return {}
-        return {name: tuple(s for s in rows if Path(s.path).exists()) for name, rows in samples.items()}
+        paths = [sample.path for rows in samples.values() for sample in rows]
+        there = dict(zip(paths, overlapped(lambda path: place(path).exists(), paths), strict=True))
+        return {name: tuple(s for s in rows if there[s.path]) for name, rows in samples.items()}
 
     def _remember_tests(self, arrivals: Iterable[Arrival]) -> None:
         """Write down where the test images of arriving classes are, for runs that will not get them again."""
@@ -194,11 +196,15 @@ class StreamRun:
         write_json(self._folder / "tests.json", rows)
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: Place, values: Any) -> None:
     """Write or replace a JSON file; a reader sees the old or the new one, never half of either."""
+    text = json.dumps(values, indent=1) + "\n"
+    if isinstance(path, Uri):
+        path.write_text(text)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from eagleray.data.depth import DepthMap, load_depth, resize_depth
 from eagleray.data.eyecandies import is_eyecandies, read_eyecandies
-from eagleray.data.files import image_digest
+from eagleray.data.files import image_digest, image_digests
 from eagleray.data.folder import open_dataset, read_folder
 from eagleray.data.mvtec_3d import is_mvtec_3d, read_mvtec_3d
 from eagleray.data.mvtec_ad import read_mvtec_ad
@@ -21,6 +21,7 @@ __all__ = [
     "Sample",
     "SubclassedCategory",
     "image_digest",
+    "image_digests",
     "is_eyecandies",
     "is_mvtec_3d",
     "is_texture_ad",

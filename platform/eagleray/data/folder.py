@@ -8,9 +8,10 @@ from eagleray.data.files import choose, data_root, list_folders, list_images
 from eagleray.data.mvtec_ad import is_mvtec_ad, read_mvtec_ad
 from eagleray.data.sample import GOOD, Category, Sample
 from eagleray.errors import DataError, EagleRayWarning
+from eagleray.uris import Uri
 
 
-def open_dataset(root: str | Path, categories: Sequence[str] = ()) -> tuple[Category, ...]:
+def open_dataset(root: str | Path | Uri, categories: Sequence[str] = ()) -> tuple[Category, ...]:
     """Read a data set, choosing the reader by this rule.
 
     The MVTec AD layout where the root or any folder directly in it has a train/ folder (`read_mvtec_ad`), else
@@ -20,10 +21,11 @@ def open_dataset(root: str | Path, categories: Sequence[str] = ()) -> tuple[Cate
         DataError: there is nothing usable, see the two readers.
         UnknownClass: a name in `categories` that is not there.
     """
-    return read_mvtec_ad(root, categories) if is_mvtec_ad(root) else read_folder(root, categories)
+    path = data_root(root)
+    return read_mvtec_ad(path, categories) if is_mvtec_ad(path) else read_folder(path, categories)
 
 
-def read_folder(root: str | Path, categories: Sequence[str] = ()) -> tuple[Category, ...]:
+def read_folder(root: str | Path | Uri, categories: Sequence[str] = ()) -> tuple[Category, ...]:
     """Read good images only: images directly in `root` are one category, else each folder of images is one.
 
     Raises:

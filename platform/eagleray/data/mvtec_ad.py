@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Literal
 
 from eagleray.data.files import choose, data_root, list_folders, list_images
+from eagleray.data.listing import Folder
 from eagleray.data.sample import GOOD, Category, Sample
 from eagleray.data.sizes import check_mask_size
 from eagleray.errors import DataError, EagleRayWarning
+from eagleray.uris import Uri, overlapped
 
 
-def is_mvtec_ad(root: str | Path) -> bool:
+def is_mvtec_ad(root: str | Path | Uri) -> bool:
     """Whether `root`, or any folder in it, has a train/ folder."""
     path = data_root(root)
     return any((folder / "train").is_dir() for folder in (path, *list_folders(path)))
 
 
-def read_mvtec_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[Category, ...]:
+def read_mvtec_ad(root: str | Path | Uri, categories: Sequence[str] = ()) -> tuple[Category, ...]:
     """Read the chosen categories, in the given order, or all of them, sorted by name.
 
     Only the headers of masks and of their images are read. Images with an unreadable header are listed all the
@@ -47,7 +49,7 @@ def read_mvtec_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[Cat
     return tuple(read_category(name, folder) for name, folder in choose(folders, categories, path).items())
 
 
-def _is_category(folder: Path) -> bool:
+def _is_category(folder: Folder) -> bool:
     if (folder / "train").is_dir():
         return True
     if (folder / "test").is_dir():
@@ -55,7 +57,7 @@ def _is_category(folder: Path) -> bool:
     return False
 
 
-def read_category(name: str, folder: Path, *, needs_train: bool = True) -> Category:
+def read_category(name: str, folder: Folder, *, needs_train: bool = True) -> Category:
     """Read and check one category's folder.
 
     Raises:
@@ -76,21 +78,20 @@ def read_category(name: str, folder: Path, *, needs_train: bool = True) -> Categ
     return Category(name, train, tuple(test))
 
 
-def _sample(path: Path, category: str, split: Literal["train", "test"], mask: Path | None = None) -> Sample:
+def _sample(path: Folder, category: str, split: Literal["train", "test"], mask: Folder | None = None) -> Sample:
     defect = path.parent.name
     return Sample(str(path), category, split, int(defect != GOOD), defect, None if mask is None else str(mask))
 
 
-def _masks(folder: Path, images: list[Path]) -> dict[Path, Path]:
+def _masks(folder: Folder, images: Sequence[Folder]) -> dict[Folder, Folder]:
     """Find and check the mask of each image; <stem>_mask goes before <stem>."""
     stems = {path.stem for path in images}
     by_stem = {path.stem: path for path in list_images(folder)}
     for stem, mask in by_stem.items():
         if stem not in stems and stem.removesuffix("_mask") not in stems:
-            expected = folder.parents[1] / "test" / folder.name / stem.removesuffix("_mask")
+            expected = folder.parent.parent / "test" / folder.name / stem.removesuffix("_mask")
             raise DataError(str(mask), f"a mask without its image {expected}.*; restore the image or delete the mask")
     found = {path: by_stem.get(f"{path.stem}_mask", by_stem.get(path.stem)) for path in images}
     masks = {path: mask for path, mask in found.items() if mask is not None}
-    for path, mask in masks.items():
-        check_mask_size(path, mask)
+    list(overlapped(lambda path: check_mask_size(path, masks[path]), list(masks)))
     return masks

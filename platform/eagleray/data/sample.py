@@ -12,7 +12,7 @@ class Sample:
     """One image file; nothing is decoded."""
 
     path: str
-    """Absolute path of the image."""
+    """Absolute path or URI of the image."""
     category: str
     """Name of the product the image shows."""
     split: Literal["train", "validation", "test"]
@@ -21,7 +21,7 @@ class Sample:
     defect: str
     """'good', or the name of the defect's folder."""
     mask: str | None
-    """Absolute path of the mask (non-zero is defective), None where there is none."""
+    """Absolute path or URI of the mask (non-zero is defective), None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,17 @@
 """Sizes of pictures from their headers alone, and the check that a mask has its picture's."""
 
-from pathlib import Path
-
 from PIL import ExifTags, Image
 
 from eagleray.errors import DataError
+from eagleray.uris import Place, picture_file
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises on broken files."""
 
 
-def shown_size(path: str | Path) -> tuple[int, int]:
+def shown_size(path: str | Place) -> tuple[int, int]:
     """Width and height in pixels as a viewer shows them; one of `UNREADABLE` is raised for a broken file."""
-    with Image.open(path) as image:
+    with Image.open(picture_file(path, header=True)) as image:
         # Pillow turns the size of a TIFF itself, and would decode a whole PNG to look for EXIF behind its pixels.
         may_turn = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if may_turn else 1
@@ -20,11 +19,12 @@ def shown_size(path: str | Path) -> tuple[int, int]:
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
-def check_mask_size(image: Path, mask: Path) -> None:
+def check_mask_size(image: Place, mask: Place) -> None:
     """Compare the sizes of a mask and its picture; an unreadable picture is left to whoever decodes it.
 
     Raises:
         DataError: the mask is unreadable, or of another size.
+        UriError: their bucket cannot be used.
     """
     try:
         mask_size = shown_size(mask)

@@ -14,18 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eagleray.data.files import choose, data_root, list_folders
+from eagleray.data.listing import Folder
 from eagleray.data.mvtec_ad import read_category
 from eagleray.data.sample import SubclassedCategory
 from eagleray.errors import DataError, EagleRayWarning
+from eagleray.uris import Uri
 
 
-def is_texture_ad(root: str | Path) -> bool:
+def is_texture_ad(root: str | Path | Uri) -> bool:
     """Whether some folder two levels below `root` has train/ or test/ while the folder above it has neither."""
     categories = [folder for folder in list_folders(data_root(root)) if not _is_subclass(folder)]
     return any(_is_subclass(folder) for category in categories for folder in list_folders(category))
 
 
-def read_texture_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[SubclassedCategory, ...]:
+def read_texture_ad(root: str | Path | Uri, categories: Sequence[str] = ()) -> tuple[SubclassedCategory, ...]:
     """Read the chosen categories, in the given order, or all of them; subclasses are sorted by name.
 
     `root` must be the folder above the categories. One category alone, with its subclasses directly in `root`, is
@@ -45,11 +47,11 @@ def read_texture_ad(root: str | Path, categories: Sequence[str] = ()) -> tuple[S
     return tuple(_read_subclasses(name, folder) for name, folder in choose(folders, categories, path).items())
 
 
-def _is_subclass(folder: Path) -> bool:
+def _is_subclass(folder: Folder) -> bool:
     return (folder / "train").is_dir() or (folder / "test").is_dir()
 
 
-def _read_subclasses(name: str, folder: Path) -> SubclassedCategory:
+def _read_subclasses(name: str, folder: Folder) -> SubclassedCategory:
     if _is_subclass(folder):
         raise DataError(str(folder), "is a subclass, not a category; give the folder above its category")
     found = list_folders(folder)

@@ -6,10 +6,11 @@ from typing import Any
 import ray
 
 from eagleray.continual import load_bank
+from eagleray.distributed.naming import NamedActor
 from eagleray.storage import ModelStore
 
 
-class BankStore:
+class BankStore(NamedActor):
     """Maps expert -> version -> references of its class banks; a cache of the model store, and never more than that.
 
     Every bank is put into the object store once, by this actor, which therefore owns it: a reader's death, or the

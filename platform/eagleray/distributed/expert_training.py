@@ -12,6 +12,7 @@ import ray
 import ray.train
 
 from eagleray.arrays import Floats
+from eagleray.distributed.metrics import training_seconds
 from eagleray.distributed.train_runs import run_workers
 from eagleray.experts.expert_task import ExpertTask, finished_expert, train_expert
 
@@ -49,12 +50,13 @@ def train_experts(
     workers = min(slots, len(todo))
 
     def take_turns() -> None:
-        rank = ray.train.get_context().get_world_rank()
+        rank, training = ray.train.get_context().get_world_rank(), training_seconds()
         for task in todo[rank::workers]:
             if finished_expert(task.key, folder) is None:
                 with_patches = dataclasses.replace(task, shards=ray.get(list(task.shards)))
                 device = "cuda" if gpus_per_slot else "cpu"
-                train_expert(with_patches, folder, checkpoint_epochs=checkpoint_epochs, device=device)
+                with training.of(network="expert"):
+                    train_expert(with_patches, folder, checkpoint_epochs=checkpoint_epochs, device=device)
 
     if todo:
         run_workers(take_turns, name="experts", folder=folder, workers=workers, gpus_per_worker=gpus_per_slot)

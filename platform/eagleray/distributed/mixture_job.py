@@ -34,10 +34,10 @@ from eagleray.config import check_at_least, fingerprint, to_json
 from eagleray.continual import EvaluationConfig, ExpertPool, LocalPool, Progress, check_same_settings, silent
 from eagleray.data import SubclassedCategory, is_texture_ad, open_dataset, read_texture_ad, write_textures
 from eagleray.data.demo import data_or_demo
-from eagleray.distributed.cluster import cluster
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
 from eagleray.distributed.ray_trainer import RayTrainer, TrainConfig
+from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError
 from eagleray.experts import ScoringConfig
 from eagleray.experts.discriminator_training import DiscriminatorConfig
@@ -47,6 +47,7 @@ from eagleray.provenance import origin
 from eagleray.reports import MIXTURE_JOB, SCHEMA_VERSION, SCORES_SCHEMA, write_report, write_results, write_scores
 from eagleray.routing import RoutingConfig
 from eagleray.storage import Manifest, ModelStore
+from eagleray.uris import Uri, absolute
 
 _DEFAULT_K = 4
 """Best of the paper's Fig. 6."""
@@ -56,11 +57,11 @@ _DEFAULT_K = 4
 class MixtureJob:
     """Learn categories with subclasses; every field is a flag."""
 
-    data: Path | None = None
-    """Folder in Texture AD layout (category/subclass), or in MVTec AD layout, whose subclasses k-means then finds;
-    without it, demo textures are generated."""
-    out: Path = Path("runs/adapted_moe")
-    """Folder for the model, the results and the report."""
+    data: Uri | Path | None = None
+    """Folder or URI in Texture AD layout (category/subclass), or in MVTec AD layout, whose subclasses k-means then
+    finds; without it, demo textures are generated."""
+    out: Uri | Path = Path("runs/adapted_moe")
+    """Folder or URI for the model, the results and the report."""
     preset: Literal["best", "paper"] = "best"
     """Where the settings start from: best is ours, paper is Adapted-MoE as docs/methods.md reads it."""
     seed: int = 0
@@ -69,6 +70,8 @@ class MixtureJob:
     """Go on with an interrupted run."""
     address: str | None = None
     """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    profile: bool = False
+    """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     categories: tuple[str, ...] = ()
     """Categories to learn, by name; all by default."""
     moe: bool = True
@@ -130,26 +133,34 @@ def run_mixture_job(job: MixtureJob, *, progress: Progress = silent) -> dict[str
     Returns:
         The results, as they were written.
     """
-    start = perf_counter()
+    start, timeline = perf_counter(), Timeline(MIXTURE_JOB, wanted=job.profile)
     if not job.resume and (job.out / "model" / "CURRENT").exists():
         raise ConfigError("--out", "a new folder, or --resume to go on with the run in it", str(job.out))
-    categories = _open_data(job)
-    extractor = build_extractor(job.features)
+    with timeline.stage("read"):
+        categories = _open_data(job)
+    with timeline.stage("extractor"):
+        extractor = build_extractor(job.features)
     store = ModelStore.create(job.out / "model")
     features = {**to_json(extractor.config), "weights_sha256": extractor.weights_sha256}
     ours = Manifest(kind=MIXTURE_KIND, features=features, config=_settings(job), seed=job.seed)
     check_same_settings(store, ours)
-    with _workers(job, extractor, store) as (pool, trainer):
-        run = _Run(job, pool, trainer, store, fingerprint(features), progress)
-        run.embed(categories)
-        run.choose()
-        manifest = run.learn(first_manifest(store, ours, extractor_blob=store.put_blob(extractor.onnx)))
-        results = run.results(manifest)
+    with _workers(job, extractor, store, timeline) as (pool, trainer):
+        run = _Run(job, pool, trainer, store, fingerprint(features), timeline.watch(progress))
+        with timeline.stage("embed"):
+            run.embed(categories)
+        with timeline.stage("choose"):
+            run.choose()
+        with timeline.stage("learn"):
+            manifest = run.learn(first_manifest(store, ours, extractor_blob=store.put_blob(extractor.onnx)))
+        with timeline.stage("results"):
+            results = run.results(manifest)
         results["seconds"] = {**run.seconds, "total": perf_counter() - start}
         results["processes"] = {"driver": peak_rss_mb(), **pool.peak_rss_mb()}
         results["peak_rss_mb"] = max(results["processes"].values())
-    write_results(job.out, results)
-    write_report(job.out)
+    with timeline.stage("report"):
+        write_results(job.out, results)
+        write_report(job.out)
+    timeline.write(job.out)
     return results
 
 
@@ -229,7 +240,7 @@ class _Run:
                     self._workshop,
                     job.mixture,
                     job.scoring,
-                    folder=(job.out / "evidence").resolve(),  # workers have working directories of their own
+                    folder=absolute(job.out / "evidence"),  # workers have working directories of their own
                     top_k=job.top_k or _DEFAULT_K,
                     sigma=job.evaluation.heatmap_sigma,
                     seed=job.seed,
@@ -305,13 +316,15 @@ def _open_data(job: MixtureJob) -> tuple[SubclassedCategory, ...]:
 
 
 @contextmanager
-def _workers(job: MixtureJob, extractor: Extractor, store: ModelStore) -> Iterator[tuple[ExpertPool, Trainer]]:
-    folder = str((job.out / "training").resolve())
+def _workers(
+    job: MixtureJob, extractor: Extractor, store: ModelStore, timeline: Timeline
+) -> Iterator[tuple[ExpertPool, Trainer]]:
+    folder = str(absolute(job.out / "training"))
     if job.address == "none":
         with LocalPool(extractor, store) as local:
             yield local, LocalTrainer(folder)
         return
-    with cluster(job.address), RayPool(extractor, store, job.pool) as pool:
+    with timeline.cluster(job.address), RayPool(extractor, store, job.pool) as pool, timeline.workers():
         yield pool, RayTrainer(folder, pool, job.train)
 
 
@@ -339,5 +352,5 @@ def _settings(job: MixtureJob) -> dict[str, Any]:
 def _resolved(job: MixtureJob) -> dict[str, Any]:
     """The settings that decide the figures; not where or how often the job ran."""
     config: dict[str, Any] = to_json(dataclasses.replace(job, features=job.features.resolved(), data=None, out=Path()))
-    elsewhere = ("data", "out", "resume", "address", "pool", "train")
+    elsewhere = ("data", "out", "resume", "address", "profile", "pool", "train")
     return {key: value for key, value in config.items() if key not in elsewhere}

@@ -29,11 +29,11 @@ from eagleray.continual import (
 from eagleray.distributed.bank_store import BankStore
 from eagleray.distributed.embed_worker import EmbedWorker
 from eagleray.distributed.expert_worker import ExpertWorker
+from eagleray.distributed.naming import NAMESPACE, own_namespace
 from eagleray.errors import EagleRayError
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
 
-NAMESPACE = "eagleray"
 _IN_FLIGHT = 2  # shards queued at one worker: enough to never wait for the driver, few enough to bound memory
 
 Item = TypeVar("Item")
@@ -64,6 +64,7 @@ class RayPool:
         self._width = len(self._running)
         self._peaks: dict[str, float] = {}
         self._experts: dict[int, Any] = {}
+        self._experts_namespace = own_namespace()
         self._bank_store = bank_store(store)
 
     def embed(self, paths: Sequence[str], advance: Advance = no_progress, *, half: bool = True) -> PatchSet:
@@ -87,7 +88,7 @@ class RayPool:
         """Carry out an update on the expert's own actor."""
         if expert not in self._experts:
             actor = ray.remote(ExpertWorker).options(
-                name=f"expert-{expert}-{_key(self._store)}", **_DRIVERS_OWN, num_cpus=0
+                name=f"expert-{expert}", namespace=self._experts_namespace, **_DRIVERS_OWN, num_cpus=0
             )
             self._experts[expert] = actor.remote(self._store)
         banks = self._refs(memory)
@@ -232,12 +233,14 @@ def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolCo
     # More workers than there is room for share the CPUs: one that is never placed would be waited for, for ever.
     # OMP_NUM_THREADS follows num_cpus, and so do the threads of onnxruntime, on purpose: one worker, its own cores.
     num_cpus = config.threads_per_worker if count * config.threads_per_worker <= cpus else cpus / count
-    actor = ray.remote(EmbedWorker).options(
-        num_cpus=num_cpus, num_gpus=min(1.0, gpus / count) if gpus else None, **_DRIVERS_OWN
-    )
+    actor, namespace = ray.remote(EmbedWorker), own_namespace()
+    options = {"num_cpus": num_cpus, "num_gpus": min(1.0, gpus / count) if gpus else None, **_DRIVERS_OWN}
     blob, device = store.put_blob(extractor.onnx), "cuda" if gpus else "cpu"
     made_of = (store, blob, extractor.config, extractor.weights_sha256, device, config.threads_per_worker)
-    return [actor.remote(*made_of) for _ in range(count)]
+    return [
+        actor.options(name=f"embed-{number}", namespace=namespace, **options).remote(*made_of)
+        for number in range(count)
+    ]
 
 
 def bank_store(store: ModelStore) -> Any:

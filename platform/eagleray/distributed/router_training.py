@@ -7,6 +7,7 @@ command run again, needs to go on.
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import distributed
 
 from eagleray.adapted_moe import RouterTask, chosen_patches
 from eagleray.arrays import Floats
+from eagleray.distributed.metrics import training_seconds
 from eagleray.distributed.train_runs import run_workers
 from eagleray.routing import RoutingNetwork
 from eagleray.routing.network_training import SHARDS_PER_BATCH, train_routing
@@ -71,9 +73,12 @@ def _network(task: RouterTask) -> str:
 def _train_all(tasks: Sequence[RouterTask], folder: str, device: str) -> None:
     """What every worker of the group does."""
     files, exchange = Files.at(folder), _ProcessGroup()
+    training = training_seconds()
     for task in tasks:
         finished, state = _found(task, files, exchange)
-        if not finished:
+        if finished:
+            continue
+        with training.of(network="router") if exchange.rank == 0 else nullcontext():  # all of them train it together
             _train(task, files, exchange, state, device)
 
 

@@ -41,15 +41,16 @@ from eagleray.continual import (
 )
 from eagleray.data import Category, open_dataset, write_products
 from eagleray.data.demo import data_or_demo
-from eagleray.distributed.cluster import cluster
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
+from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError, EagleRayError, EagleRayWarning
 from eagleray.experts import ScoringConfig
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
 from eagleray.provenance import origin
 from eagleray.reports import SCHEMA_VERSION, SCORES_SCHEMA, read_results, write_report, write_results, write_scores
 from eagleray.storage import ModelStore
+from eagleray.uris import Uri
 
 JOB = "mecad_stream"
 
@@ -58,10 +59,11 @@ JOB = "mecad_stream"
 class StreamJob:
     """Learn a stream of products; every field is a flag."""
 
-    data: Path | None = None
-    """Folder of images in MVTec AD layout, or of good images only; without it, demo products are generated."""
-    out: Path = Path("runs/mecad")
-    """Folder for the model, the results and the report."""
+    data: Uri | Path | None = None
+    """Folder, or URI such as s3://bucket/images, of images in MVTec AD layout, or of good images only;
+    without it, demo products are generated."""
+    out: Uri | Path = Path("runs/mecad")
+    """Folder or URI for the model, the results and the report."""
     preset: Literal["best", "paper"] = "best"
     """Where the settings start from: best is ours, paper is MECAD to the letter."""
     seed: int = 0
@@ -74,6 +76,8 @@ class StreamJob:
     """Products to forget, before anything is learned."""
     publish: bool = False
     """Have running services answer with every version as soon as it is learned."""
+    profile: bool = False
+    """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     mecad: MecadConfig = field(default_factory=MecadConfig)
@@ -109,20 +113,26 @@ def run_stream_job(job: StreamJob, *, progress: Progress = silent) -> dict[str, 
     Returns:
         The results, as they were written.
     """
-    start = perf_counter()
+    start, timeline = perf_counter(), Timeline(JOB, wanted=job.profile)
     _check_unfinished(job)
-    categories = _open_data(job)
-    extractor = build_extractor(job.features)
+    with timeline.stage("read"):
+        categories = _open_data(job)
+    with timeline.stage("extractor"):
+        extractor = build_extractor(job.features)
     store = ModelStore.create(job.out / "model")
     check_settings(store, _learner_config(job), features=_features(extractor), seed=job.seed)
-    with _pool(job, extractor, store) as pool:
-        run = _learn(job, categories, extractor, store, pool, progress)
-        results = _results(job, run, pool)
+    with _pool(job, extractor, store, timeline) as pool:
+        with timeline.stage("stream"):
+            run = _learn(job, categories, extractor, store, pool, timeline.watch(progress))
+        with timeline.stage("results"):
+            results = _results(job, run, pool)
         results["seconds"] = {**run.seconds, "total": perf_counter() - start}
         results["processes"] = {"driver": peak_rss_mb(), **pool.peak_rss_mb()}
         results["peak_rss_mb"] = max(results["processes"].values())
-    write_results(job.out, results)
-    write_report(job.out)
+    with timeline.stage("report"):
+        write_results(job.out, results)
+        write_report(job.out)
+    timeline.write(job.out)
     _warn_of_unreadable(run)
     return results
 
@@ -157,12 +167,12 @@ def _open_data(job: StreamJob) -> tuple[Category, ...]:
 
 
 @contextmanager
-def _pool(job: StreamJob, extractor: Extractor, store: ModelStore) -> Iterator[ExpertPool]:
+def _pool(job: StreamJob, extractor: Extractor, store: ModelStore, timeline: Timeline) -> Iterator[ExpertPool]:
     if job.address == "none":
         with LocalPool(extractor, store) as local:
             yield local
         return
-    with cluster(job.address), RayPool(extractor, store, job.pool) as pool:
+    with timeline.cluster(job.address), RayPool(extractor, store, job.pool) as pool, timeline.workers():
         yield pool
 
 
@@ -227,5 +237,5 @@ def _results(job: StreamJob, run: StreamRun, pool: ExpertPool) -> dict[str, Any]
 def _resolved(job: StreamJob) -> dict[str, Any]:
     """The settings that decide the figures; not where or how often the job ran."""
     config: dict[str, Any] = to_json(dataclasses.replace(job, features=job.features.resolved(), data=None, out=Path()))
-    elsewhere = ("data", "out", "resume", "address", "publish", "pool")
+    elsewhere = ("data", "out", "resume", "address", "publish", "profile", "pool")
     return {key: value for key, value in config.items() if key not in elsewhere}

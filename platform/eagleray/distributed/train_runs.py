@@ -4,7 +4,6 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,6 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from eagleray.errors import ClusterError, EagleRayError
+from eagleray.uris import Place, absolute, place, quoted
 
 _RETRIES = 3
 """How often a run is started again. Not for ever: what kills every worker that touches it has to surface."""
@@ -22,7 +22,7 @@ def run_workers(
     work: Callable[[], Any],
     *,
     name: str,
-    folder: str | Path,
+    folder: str | Place,
     workers: int,
     gpus_per_worker: float = 0.0,
     exchanging: bool = False,
@@ -55,7 +55,7 @@ def run_workers(
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(folder) if "://" in str(folder) else str(Path(folder).resolve()),
+            storage_path=quoted(str(absolute(place(folder)))),
             failure_config=ray.train.FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
             callbacks=[_NoRetry()],
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),

@@ -6,13 +6,13 @@ the first frame counts; CMYK, palette and grey become RGB.
 """
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from eagleray.arrays import Bools, Pixels
 from eagleray.errors import BadImage, TooManyPixels
+from eagleray.uris import Place, picture_file
 
 _SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -24,14 +24,15 @@ _MOST_SCANS = 100
 """Of a stranger's JPEG, as libtiff has it: each is a pass over all pixels, and costs its sender a few bytes."""
 
 
-def load_image(path: str | Path) -> Pixels:
+def load_image(path: str | Place) -> Pixels:
     """Read one picture as RGB, shape (Y, X, 3).
 
     Raises:
         BadImage: the file is missing, truncated, no image, or larger than PIL's limit against decompression bombs.
+        UriError: its bucket cannot be used.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(picture_file(path)) as image:
             return np.asarray(_to_rgb(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
@@ -79,14 +80,14 @@ def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> 
         raise BadImage(name, "is stored in a way that takes minutes to decode (such as PPM in text); send a PNG")
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Place) -> tuple[int, int]:
     """Height and width of a picture as `load_image` gives it, from its header alone.
 
     Raises:
         BadImage: as `load_image`.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(picture_file(path)) as image:
             width, height = image.size
             if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows have turned this size already
                 width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
@@ -96,14 +97,14 @@ def image_size(path: str | Path) -> tuple[int, int]:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
 
 
-def load_mask(path: str | Path) -> Bools:
+def load_mask(path: str | Place) -> Bools:
     """Read one ground-truth mask, shape (Y, X): true where the picture is defective.
 
     Raises:
         BadImage: as `load_image`.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(picture_file(path)) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("L")) > 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(str(path), f"cannot be read as a mask ({_reason(error)}); replace or delete it") from error

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -7,16 +8,24 @@ from pathlib import Path
 from typing import IO
 
 from eagleray.errors import ResultsError
+from eagleray.uris import Place, Uri
 
 CURE = "make room, check the folder's permissions, or choose another one"
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(path: Place, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file beside `path`, then move it into place: a reader or a crash never meets half a file.
 
     Raises:
         ResultsError: the disk refused; `path` is as it was.
+        UriError: the bucket did.
     """
+    if isinstance(path, Uri):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = io.BytesIO()
+        write(held)
+        path.write_bytes(held.getvalue())
+        return
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

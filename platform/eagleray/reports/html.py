@@ -6,7 +6,6 @@ and a content-security policy forbids the rest. Every string from the result fil
 
 import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +35,7 @@ from eagleray.reports.wording import (
     signed,
     why_missing,
 )
+from eagleray.uris import Place, picture_file, place
 
 REPORT_FILE = "report.html"
 PICTURE_PX = 480
@@ -79,7 +79,7 @@ KINDS = {
 """Kind of example -> title, meaning, what the model said, whether that was wrong."""
 
 
-def write_report(out: str | Path) -> Path:
+def write_report(out: str | Place) -> Place:
     """Write ``<out>/report.html`` and ``<out>/plots/*.png`` from the result files in `out`; returns the HTML file.
 
     A run without ``scores.parquet`` still gets its report, without the picture of the scores.
@@ -87,7 +87,7 @@ def write_report(out: str | Path) -> Path:
     Raises:
         ResultsError: ``results.json`` is missing or wrong, ``scores.parquet`` is unreadable, or the disk refused.
     """
-    out = Path(out)
+    out = place(out)
     results = read_results(out)
     scores = read_scores(out) if (out / SCORES_FILE).exists() else None
     text = render(out, results, scores)
@@ -96,13 +96,13 @@ def write_report(out: str | Path) -> Path:
     return path
 
 
-def render(out: Path, results: Mapping[str, Any], scores: pa.Table | None) -> str:
+def render(out: Place, results: Mapping[str, Any], scores: pa.Table | None) -> str:
     """The report as text; writes the plots to `out`, and reads the example pictures under it."""
     plots = embed_plots(out, draw_pictures(results, scores))
     return sweep_page(results, plots) if is_sweep(results) else _run_page(out, results, plots)
 
 
-def _run_page(out: Path, results: Mapping[str, Any], plots: Mapping[str, Mapping[str, str]]) -> str:
+def _run_page(out: Place, results: Mapping[str, Any], plots: Mapping[str, Mapping[str, str]]) -> str:
     words = words_of(results)
     first = "Categories" if at_once(results) else "Classes"
     names = {"stream": "The stream", "controls": "Controls"}
@@ -207,7 +207,7 @@ def _controls(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _examples(out: Path, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _examples(out: Place, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for kind, (title, meaning, said, wrong) in KINDS.items():
         cards = []
         for example in results["examples"]:
@@ -240,12 +240,12 @@ def _why_no_mask(example: Mapping[str, Any]) -> str:
     return "no mask in the data" if example["label"] else "no defect"
 
 
-def _picture(out: Path, name: str | None) -> str | None:
+def _picture(out: Place, name: str | None) -> str | None:
     """An example picture as a data URI; None where it is absent or unreadable, which the report shows as a gap."""
     if name is None:
         return None
     try:
-        with Image.open(out / name) as stored:
+        with Image.open(picture_file(out / name)) as stored:
             stored.thumbnail((PICTURE_PX, PICTURE_PX))
             held = io.BytesIO()
             if stored.mode in ("1", "L", "P"):

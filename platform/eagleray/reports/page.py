@@ -4,7 +4,6 @@ import base64
 import hashlib
 import importlib.resources
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,6 +12,7 @@ from markupsafe import Markup
 from eagleray.reports.grids import Grid
 from eagleray.reports.plots import Picture, write_plots
 from eagleray.reports.wording import duration, figure, percent, signed
+from eagleray.uris import Place
 
 
 def fill(template: str, results: Mapping[str, Any], **words: Any) -> str:
@@ -32,7 +32,7 @@ def fill(template: str, results: Mapping[str, Any], **words: Any) -> str:
     )
 
 
-def embed_plots(out: Path, pictures: list[Picture]) -> dict[str, dict[str, str]]:
+def embed_plots(out: Place, pictures: list[Picture]) -> dict[str, dict[str, str]]:
     """Write the pictures to `out`; returns what the template shows of each, by name."""
     files = write_plots(out, pictures)
     return {

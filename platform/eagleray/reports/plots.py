@@ -1,8 +1,8 @@
 """Every picture of a report with its title, its caption and words for who cannot see it; writes them as PNG."""
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from eagleray.reports.wording import (
     listed,
     signed,
 )
+from eagleray.uris import Place, place
 
 PLOTS_FOLDER = "plots"
 
@@ -54,21 +55,27 @@ def draw_pictures(results: Mapping[str, Any], scores: pa.Table | None) -> list[P
     return pictures
 
 
-def write_plots(out: str | Path, pictures: list[Picture]) -> dict[str, Path]:
+def write_plots(out: str | Place, pictures: list[Picture]) -> dict[str, Place]:
     """Write each picture to ``<out>/plots/<name>.png``; returns the files by name.
 
     Raises:
         ResultsError: the disk refused.
     """
-    folder = Path(out) / PLOTS_FOLDER
+    folder = place(out) / PLOTS_FOLDER
     files = {picture.name: folder / f"{picture.name}.png" for picture in pictures}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
-            picture.figure.savefig(files[picture.name], format="png")
+            files[picture.name].write_bytes(_png(picture.figure))
     except OSError as error:
         raise ResultsError(str(folder), f"plots cannot be written ({error.strerror or error}); {CURE}") from error
     return files
+
+
+def _png(figure: Figure) -> bytes:
+    held = io.BytesIO()
+    figure.savefig(held, format="png")
+    return held.getvalue()
 
 
 def _strips(results: Mapping[str, Any], scores: pa.Table | None) -> Figure | None:

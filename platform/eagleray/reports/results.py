@@ -6,11 +6,11 @@ same check as what is read, so a file that exists can be reported on.
 """
 
 import importlib.resources
+import io
 import json
 import math
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonschema
@@ -21,6 +21,7 @@ from eagleray.errors import ResultsError
 from eagleray.reports.files import write_whole
 from eagleray.reports.search_checks import check_search
 from eagleray.reports.sweep_checks import check_sweep
+from eagleray.uris import Place, place
 
 SCHEMA_VERSION = "eagleray.results/1"
 MIXTURE_JOB = "adapted_moe"
@@ -52,14 +53,14 @@ SCORES_SCHEMA = pa.schema(
 """
 
 
-def read_results(out: str | Path) -> dict[str, Any]:
+def read_results(out: str | Place) -> dict[str, Any]:
     """Read and check ``<out>/results.json``.
 
     Raises:
         ResultsError: the file is missing, is not JSON, has another schema version or breaks the schema; the one line
             names the file and the field.
     """
-    path = Path(out) / RESULTS_FILE
+    path = place(out) / RESULTS_FILE
     try:
         results = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
@@ -98,7 +99,7 @@ def validate(results: Any, where: str = RESULTS_FILE) -> None:
         check_search(results, where)
 
 
-def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:
+def write_results(out: str | Place, results: Mapping[str, Any]) -> Place:
     """Check `results` and write them to ``<out>/results.json``: the old file or the new one, never half of one.
 
     NaN and infinities become null, since JSON has neither.
@@ -106,7 +107,7 @@ def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:
     Raises:
         ResultsError: `results` break the schema, or the disk refused.
     """
-    path = Path(out) / RESULTS_FILE
+    path = place(out) / RESULTS_FILE
     clean = _without_nan(dict(results))
     validate(clean, where=str(path))
     text = json.dumps(clean, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -114,29 +115,29 @@ def write_results(out: str | Path, results: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_scores(out: str | Path) -> pa.Table:
+def read_scores(out: str | Place) -> pa.Table:
     """Read ``<out>/scores.parquet`` with exactly the columns of `SCORES_SCHEMA`; no subclass is null.
 
     Raises:
         ResultsError: the file is missing, is not Parquet, or lacks a column.
     """
-    path = Path(out) / SCORES_FILE
+    path = place(out) / SCORES_FILE
     if not path.is_file():
         raise ResultsError(str(path), "no such file; run a job with --out pointing at this folder first")
     try:
-        table = pa.parquet.read_table(path)
+        table = pa.parquet.read_table(io.BytesIO(path.read_bytes()))
     except (pa.ArrowException, OSError) as error:
         raise ResultsError(str(path), f"not a Parquet file ({_one_line(error)}); run the job again") from error
     return _conform(table, str(path))
 
 
-def write_scores(out: str | Path, table: pa.Table) -> Path:
+def write_scores(out: str | Place, table: pa.Table) -> Place:
     """Write `table` to ``<out>/scores.parquet``, whole or not at all.
 
     Raises:
         ResultsError: a column of `SCORES_SCHEMA` is missing or has another type, or the disk refused.
     """
-    path = Path(out) / SCORES_FILE
+    path = place(out) / SCORES_FILE
     conformed = _conform(table, str(path))
     write_whole(path, lambda stream: pa.parquet.write_table(conformed, stream))
     return path

@@ -1,7 +1,6 @@
 """The trials of a sweep as tables for other programs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,12 +8,13 @@ import pyarrow.parquet
 
 from eagleray.reports.files import write_whole
 from eagleray.reports.sweep_rows import FIGURES
+from eagleray.uris import Place, place
 
 TRIALS_FILE = "trials.parquet"
 CLASSES_FILE = "classes.parquet"
 
 
-def write_trials(out: str | Path, results: Mapping[str, Any]) -> tuple[Path, Path]:
+def write_trials(out: str | Place, results: Mapping[str, Any]) -> tuple[Place, Place]:
     """Write one row per trial to ``<out>/trials.parquet``, one per trial and class to ``<out>/classes.parquet``.
 
     The first has a column for each setting that changes, by its dotted name; both name the trial, and its point and
@@ -53,7 +53,7 @@ def write_trials(out: str | Path, results: Mapping[str, Any]) -> tuple[Path, Pat
     fields = [("trial", pa.string()), ("point", pa.int64()), ("order", pa.int64()), ("seed", pa.int64())]
     fields += [("class", pa.string()), ("expert", pa.int64()), ("image_auroc", pa.float64())]
     classes = pa.Table.from_pylist(rows, schema=pa.schema([*fields, ("forgetting", pa.float64())]))
-    return _write(Path(out) / TRIALS_FILE, table), _write(Path(out) / CLASSES_FILE, classes)
+    return _write(place(out) / TRIALS_FILE, table), _write(place(out) / CLASSES_FILE, classes)
 
 
 def _numbers(trials: Sequence[Mapping[str, Any]], key: str, kind: pa.DataType) -> pa.Array:
@@ -70,6 +70,6 @@ def _texts_or_numbers(values: Sequence[Any]) -> pa.Array:
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-def _write(path: Path, table: pa.Table) -> Path:
+def _write(path: Place, table: pa.Table) -> Place:
     write_whole(path, lambda stream: pa.parquet.write_table(table, stream))
     return path

@@ -12,12 +12,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
 from eagleray.errors import StoreError, StoreFull
+from eagleray.filesystems import located, make_folder, reason_and_cure, without_secrets, write_whole
 
 Data: TypeAlias = bytes | memoryview | pa.Buffer
 """Anything with contiguous bytes; never copied on the way to the disk."""
@@ -50,7 +50,7 @@ class Files:
         if "://" not in uri:
             return cls(fs.LocalFileSystem(), uri, shown)
         with translated(shown):
-            filesystem, root = fs.FileSystem.from_uri(uri)
+            filesystem, root = located(uri)
         return cls(filesystem, root, shown)
 
     def place(self, name: str) -> str:
@@ -58,10 +58,10 @@ class Files:
         return f"{self._shown}/{name}"
 
     def make_folders(self, *names: str) -> None:
-        """Make the root and these folders in it; those that exist stay."""
+        """Make the root and these folders in it, but in a bucket, which needs none; those that exist stay."""
         for name in names:
             with translated(self.place(name)):
-                self._fs.create_dir(self._path(name), recursive=True)
+                make_folder(self._fs, self._path(name))
 
     def read(self, name: str) -> pa.Buffer | None:
         """All bytes of a file, memory-mapped where it is local; None where there is no such file."""
@@ -78,8 +78,7 @@ class Files:
             if self._is_local:
                 _write_durably(Path(self._path(name)), data)
                 return
-            with self._fs.open_output_stream(self._path(name), compression=None) as file:
-                file.write(data)
+            write_whole(self._fs, self._path(name), data)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file directly in a folder, temporary leftovers included, by its name below the root."""
@@ -138,21 +137,13 @@ def is_temporary(name: str) -> bool:
     return base.startswith(".") and base.endswith(_TEMPORARY)
 
 
-def without_secrets(uri: str) -> str:
-    """A URI without user, password and options, fit to be printed; a path stays as it is."""
-    if "://" not in uri:
-        return uri.rstrip("/")
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-
-
 @contextlib.contextmanager
 def translated(place: str) -> Iterator[None]:
     """Turn what the operating system or pyarrow raises into a StoreError that names the place and the cure."""
     try:
         yield
     except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())
+        reason, cure = reason_and_cure(error)
         if error.errno in _FULL:
             cure = "free some space or raise the quota, then run the same command again"
             raise StoreFull(place, f"the disk takes no more bytes ({reason}); {cure}") from error
@@ -161,11 +152,11 @@ def translated(place: str) -> Iterator[None]:
             raise StoreError(place, f"access refused ({reason}); {cure}") from error
         if error.errno in _IN_THE_WAY:
             cure = "a file stands where a folder belongs: move it, or choose another folder"
-            raise StoreError(place, f"cannot be used ({reason}); {cure}") from error
-        raise StoreError(place, f"cannot be used ({reason}); check that the place exists and is reachable") from error
+        elif error.errno is not None:
+            cure = "check that the place exists and is reachable"
+        raise StoreError(place, f"cannot be used ({reason}); {cure}") from error
     except pa.ArrowException as error:
-        reason = " ".join(str(error).split())
-        cure = "use a folder's path, file:///..., s3://bucket/... or gs://bucket/..."
+        reason, cure = reason_and_cure(error)
         raise StoreError(place, f"cannot be used ({reason}); {cure}") from error
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from eagleray.config import from_json, to_json
@@ -27,7 +28,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """One step of the stream: a class learned, updated with more images, or removed."""
 
@@ -41,15 +42,20 @@ class Event:
     num_images: int = 0
     """Length of that list."""
     similarities: dict[str, float] = field(default_factory=dict)
-    """What the assignment compared: similarity of the class to each candidate, higher is closer."""
+    """What the assignment compared: similarity of the class to the closest candidates, higher is closer."""
     skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images is not None:
             _check_digest("images", self.images)
 
+    @cached_property
+    def text(self) -> str:
+        """As JSON, which every later version repeats."""
+        return _to_text(self)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ClassEntry:
     """Where a class lives."""
 
@@ -63,6 +69,11 @@ class ClassEntry:
 
     def __post_init__(self) -> None:
         _check_digest("blob", self.blob)
+
+    @cached_property
+    def text(self) -> str:
+        """As JSON, which every later version repeats."""
+        return _to_text(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +155,22 @@ _CURES = {
 
 def to_bytes(document: Manifest | Pointer | Published) -> bytes:
     """JSON with sorted keys and a final newline, on one line: every commit writes all of it, and indenting is slow."""
-    return (json.dumps(to_json(document), sort_keys=True, allow_nan=False) + "\n").encode()
+    text = _manifest_text(document) if isinstance(document, Manifest) else _to_text(document)
+    return f"{text}\n".encode()
+
+
+def _manifest_text(manifest: Manifest) -> str:
+    """As `_to_text`, from the kept texts of classes and events: a commit turns into JSON only what it adds."""
+    classes = ", ".join(f"{json.dumps(name)}: {entry.text}" for name, entry in sorted(manifest.classes.items()))
+    parts = {"classes": f"{{{classes}}}", "history": f"[{', '.join(event.text for event in manifest.history)}]"}
+    for one in dataclasses.fields(manifest):
+        if one.name not in parts:
+            parts[one.name] = _to_text(getattr(manifest, one.name))
+    return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in sorted(parts.items()))}}}"
+
+
+def _to_text(value: Any) -> str:
+    return json.dumps(to_json(value), sort_keys=True, allow_nan=False)
 
 
 def lost(kind: type[Manifest] | type[Pointer], place: str) -> StoreCorrupt:

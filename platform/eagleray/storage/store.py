@@ -14,7 +14,6 @@ next commit takes a fresh number, names the older version as its parent, and ove
 
 import dataclasses
 import hashlib
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,10 @@ from typing import Any
 import pyarrow as pa
 
 from eagleray.errors import StoreCorrupt, StoreError, StoreMissing
-from eagleray.storage.files import Data, Files, is_temporary, without_secrets
+from eagleray.filesystems import without_secrets
+from eagleray.storage.files import Data, Files, is_temporary
 from eagleray.storage.manifest import Manifest, Pointer, Published, from_bytes, lost, to_bytes
+from eagleray.uris import Place
 
 _CURRENT = "CURRENT"
 _PUBLISHED = "PUBLISHED"
@@ -36,8 +37,8 @@ class ModelStore:
     store, where there is no lock, let one process commit.
     """
 
-    def __init__(self, uri: str | os.PathLike[str]) -> None:
-        text = os.fspath(uri)
+    def __init__(self, uri: str | Place) -> None:
+        text = str(uri)
         # Absolute, because a worker that gets the store runs in another folder.
         self._uri = text if "://" in text else str(Path(text).absolute())
         # Blobs of the version this object committed last. Nothing deletes what a version names, so the next commit
@@ -51,7 +52,7 @@ class ModelStore:
         return f"ModelStore({self.uri!r})"
 
     @classmethod
-    def create(cls, uri: str | os.PathLike[str]) -> "ModelStore":
+    def create(cls, uri: str | Place) -> "ModelStore":
         """Open the store at this place, making an empty one where there is none.
 
         Raises:
@@ -66,7 +67,7 @@ class ModelStore:
         return store
 
     @classmethod
-    def open(cls, uri: str | os.PathLike[str]) -> "ModelStore":
+    def open(cls, uri: str | Place) -> "ModelStore":
         """Open an existing store; nothing is written.
 
         Raises:

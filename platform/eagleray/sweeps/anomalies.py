@@ -1,18 +1,17 @@
 """Pictures with synthetic anomalies that decide a search over settings, as files that are embedded like others."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from eagleray.arrays import Pixels
 from eagleray.continual import held_out
-from eagleray.data import Category, image_digest
-from eagleray.errors import BadImage
+from eagleray.data import Category, image_digests
 from eagleray.features import load_image
 from eagleray.mixture.anomalies import add_anomaly
 from eagleray.reports.files import write_whole
+from eagleray.uris import Place
 
 _MOST = 24
 """Pictures for each seed, at most."""
@@ -20,7 +19,7 @@ _SIDE = 1024
 """Longer side of a picture at most, in pixels."""
 
 
-def write_anomalies(category: Category, folder: Path, *, share: float, seeds: Iterable[int]) -> list[str]:
+def write_anomalies(category: Category, folder: Place, *, share: float, seeds: Iterable[int]) -> list[str]:
     """Copy good pictures that the learner holds out, each with an anomaly that its content decides.
 
     Args:
@@ -33,16 +32,15 @@ def write_anomalies(category: Category, folder: Path, *, share: float, seeds: It
         Paths of the copies, sorted.
     """
     files: dict[str, str] = {}
-    for sample in category.train:
-        try:
-            files.setdefault(image_digest(sample.path), sample.path)
-        except BadImage:
-            continue
+    paths = [sample.path for sample in category.train]
+    for path, digest in zip(paths, image_digests(paths), strict=True):
+        if isinstance(digest, str):
+            files.setdefault(digest, path)
     chosen = {digest for seed in seeds for digest in sorted(held_out(tuple(files), share, seed))[:_MOST]}
     return [_with_anomaly(folder, digest, files) for digest in sorted(chosen)]
 
 
-def _with_anomaly(folder: Path, digest: str, files: Mapping[str, str]) -> str:
+def _with_anomaly(folder: Place, digest: str, files: Mapping[str, str]) -> str:
     path = folder / f"{digest}.png"
     if not path.exists():
         random = np.random.default_rng(int(digest, 16))

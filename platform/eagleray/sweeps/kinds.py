@@ -14,6 +14,7 @@ from eagleray.experts import ScoringConfig
 from eagleray.features import FeaturesConfig
 from eagleray.sweeps.points import StreamSettings, budget_points, expert_points, read_space, threshold_points
 from eagleray.sweeps.tune_runner import TuneConfig
+from eagleray.uris import Place, Uri
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,10 +23,11 @@ class SweepJob:
 
     kind: ClassVar[str]
 
-    data: Path | None = None
-    """Folder of images in MVTec AD layout, or of good images only; without it, demo products are generated."""
-    out: Path | None = None
-    """Folder for the trials, the results and the report; runs/sweep-KIND by default."""
+    data: Uri | Path | None = None
+    """Folder, or URI such as s3://bucket/images, of images in MVTec AD layout, or of good images only;
+    without it, demo products are generated."""
+    out: Uri | Path | None = None
+    """Folder or URI for the trials, the results and the report; runs/sweep-KIND by default."""
     preset: Literal["best", "paper"] = "best"
     """Where the settings start from: best is ours, paper is MECAD to the letter."""
     seed: int = 0
@@ -34,6 +36,8 @@ class SweepJob:
     """Go on with an interrupted sweep."""
     address: str | None = None
     """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    profile: bool = False
+    """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     orders: int = 3
     """Orders that the classes arrive in: the one given, and others drawn by the seed."""
     seeds: int = 1
@@ -55,7 +59,7 @@ class SweepJob:
             raise ConfigError("--seed", f"in 0 to {2**32 - self.seeds - 1}", self.seed)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where everything goes."""
         return self.out or Path(f"runs/sweep-{self.kind}")
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from eagleray.experts import image_score
 from eagleray.metrics import auroc, forgetting_report
 from eagleray.storage import ModelStore
 from eagleray.sweeps.points import Changes, StreamSettings
+from eagleray.uris import place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ class StreamMaterial:
     anomalies: Mapping[str, Sequence[str]]
     """Pictures with synthetic anomalies, by category; without any, trials have no merit."""
     folder: str
-    """Where trials keep their models: a folder that all nodes can reach."""
+    """Where trials keep their models: a folder or URI that all nodes can reach."""
     fetch: Callable[[Any], AnyArray] = field(repr=False)
     """Gives the patches of a shard."""
 
@@ -101,7 +101,7 @@ class StreamTrial:
         self._material = material
         settings = material.settings.changed(spec.changes)
         self._scoring = settings.scoring
-        out = Path(material.folder) / spec.folder
+        out = place(material.folder) / spec.folder
         store = ModelStore.create(out / "model")
         self._pool = PreparedPool(material.pictures, store)
         learner = Learner(

@@ -19,7 +19,8 @@ from eagleray.continual import (
 )
 from eagleray.data import Category, open_dataset, write_products
 from eagleray.data.demo import data_or_demo
-from eagleray.distributed import RayPool, cluster, peak_rss_mb
+from eagleray.distributed import RayPool, peak_rss_mb
+from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
 from eagleray.provenance import origin
@@ -32,6 +33,7 @@ from eagleray.sweeps.resume import check_resumable
 from eagleray.sweeps.stream_trials import StreamMaterial, StreamSpec
 from eagleray.sweeps.tune_runner import TuneRunner
 from eagleray.trials import LocalRunner, Outcome, TrialRunner
+from eagleray.uris import absolute
 
 
 def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, Any]:
@@ -41,26 +43,31 @@ def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, An
     Returns:
         The results, as they were written.
     """
-    start = perf_counter()
-    sweep = _Sweep(job, _open_data(job), progress)
+    start, timeline = perf_counter(), Timeline(SWEEP_JOB, wanted=job.profile)
+    with timeline.stage("read"):
+        categories = _open_data(job)
+    sweep = _Sweep(job, categories, timeline, progress)
     stamp = {"config": _resolved(job), "data": str(job.data), "points": sweep.points}
     check_resumable(job.folder, stamp, resume=job.resume)
-    with _connected(job):
+    with _connected(job, timeline):
         for features, numbers in sweep.by_features().items():
             sweep.run(features, numbers)
-    results = sweep.results()
+    with timeline.stage("results"):
+        results = sweep.results()
     results["seconds"] = {**sweep.seconds, "total": perf_counter() - start}
-    write_results(job.folder, results)
-    write_trials(job.folder, results)
-    write_report(job.folder)
+    with timeline.stage("report"):
+        write_results(job.folder, results)
+        write_trials(job.folder, results)
+        write_report(job.folder)
+    timeline.write(job.folder)
     return results
 
 
 class _Sweep:
     """One run of the job: its stages in order."""
 
-    def __init__(self, job: SweepJob, categories: Sequence[Category], progress: Progress) -> None:
-        self._job, self._progress = job, progress
+    def __init__(self, job: SweepJob, categories: Sequence[Category], timeline: Timeline, progress: Progress) -> None:
+        self._job, self._timeline, self._progress = job, timeline, timeline.watch(progress)
         self._categories = {category.name: category for category in categories}
         self.points = job.points(len(categories))
         if not self.points:
@@ -85,7 +92,8 @@ class _Sweep:
 
     def run(self, features: FeaturesConfig, numbers: Sequence[int]) -> None:
         """Embed every picture, and learn these points."""
-        extractor = build_extractor(features)
+        with self._timeline.stage("extractor"):
+            extractor = build_extractor(features)
         store = ModelStore.create(self._job.folder / "extractor")
         with self._timed("embed"), _pool(self._job, extractor, store) as pool:
             material = self._embed(pool, extractor)
@@ -160,7 +168,7 @@ class _Sweep:
         job, categories = self._job, self._categories
         anomalies: dict[str, list[str]] = {}
         if isinstance(job, SpaceSearch):
-            folder, share = (job.folder / "anomalies").resolve(), job.calibration.share
+            folder, share = absolute(job.folder / "anomalies"), job.calibration.share
             anomalies = {
                 name: write_anomalies(category, folder / name, share=share, seeds=self._seeds)
                 for name, category in categories.items()
@@ -180,7 +188,7 @@ class _Sweep:
             learned=learned,
             tests=seen,
             anomalies=anomalies,
-            folder=str((job.folder / "models").resolve()),
+            folder=str(absolute(job.folder / "models")),
             fetch=_itself if job.address == "none" else ray.get,
         )
 
@@ -191,7 +199,8 @@ class _Sweep:
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         start = perf_counter()
-        yield
+        with self._timeline.stage(stage):
+            yield
         self.seconds[stage] += perf_counter() - start
 
 
@@ -205,11 +214,11 @@ def _open_data(job: SweepJob) -> tuple[Category, ...]:
 
 
 @contextmanager
-def _connected(job: SweepJob) -> Iterator[None]:
+def _connected(job: SweepJob, timeline: Timeline) -> Iterator[None]:
     if job.address == "none":
         yield
         return
-    with cluster(job.address):
+    with timeline.cluster(job.address), timeline.workers():
         yield
 
 
@@ -222,12 +231,12 @@ def _pool(job: SweepJob, extractor: Extractor, store: ModelStore) -> ExpertPool:
 def _runner(job: SweepJob) -> TrialRunner:
     if job.address == "none":
         return LocalRunner()
-    return TuneRunner(str((job.folder / "trials").resolve()), job.tune)
+    return TuneRunner(str(absolute(job.folder / "trials")), job.tune)
 
 
 def _resolved(job: SweepJob) -> dict[str, Any]:
     """The settings that decide the figures; not where or how often the job ran."""
     config: dict[str, Any] = to_json(dataclasses.replace(job, features=job.features.resolved(), data=None, out=None))
-    elsewhere = ("data", "out", "resume", "address", "pool", "tune")
+    elsewhere = ("data", "out", "resume", "address", "profile", "pool", "tune")
     found = {key: value for key, value in config.items() if key not in elsewhere}
     return found | ({"space": str(config["space"])} if config.get("space") else {})

@@ -18,8 +18,10 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from threadpoolctl import threadpool_limits
 
+from eagleray import uris
 from eagleray.config import check_at_least, fingerprint
 from eagleray.distributed import peak_rss_mb
+from eagleray.distributed.metrics import TrialMetrics
 from eagleray.errors import ConfigError, EagleRayError, ResultsError
 from eagleray.trials import Item, Material, Outcome, Result, Shared, SpecT
 
@@ -52,13 +54,23 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     """A run of `eagleray.trials`, as Tune drives it."""
 
     def setup(
-        self, config: dict[str, Any], specs: Sequence[SpecT], material: Material[SpecT], folders: Sequence[str]
+        self,
+        config: dict[str, Any],
+        trials: str,
+        specs: Sequence[SpecT],
+        material: Material[SpecT],
+        folders: Sequence[str],
     ) -> None:
         """Called by Tune in the trial's worker; `folders` are where each trial's states are kept."""
         torch.set_num_threads(1)
         threadpool_limits(1)
         self._specs, self._material, self._folders = specs, material, folders
+        self._name, self._metrics = f"{trials}-{config['number']}", TrialMetrics(trials)
         self._begin(config["number"])
+
+    def __repr__(self) -> str:
+        """What Ray calls the worker: by the first of its trials, for it asks once."""
+        return self._name
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called by Tune where a worker takes on another trial: to start one takes longer than many a trial."""
@@ -68,13 +80,17 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     def _begin(self, number: int) -> None:
         """From the last state that was kept: Tune's own notes of it may be what a killed driver left half written."""
         self._run = self._material.begin(self._specs[number])
-        state = _last_state(Path(self._folders[number]))
+        state = _last_state(uris.place(self._folders[number]))
         if state is not None:
             self._run.restore(state)
 
     def step(self) -> dict[str, Any]:
         """One step; none, where all of them were taken before."""
-        found = {"merit": float("nan")} if self._run.done else self._run.step()
+        found = {"merit": float("nan")}
+        if not self._run.done:
+            with self._metrics.step():
+                found = self._run.step()
+            self._metrics.found(found["merit"], done=self._run.done)
         return {**found, "rss_mb": peak_rss_mb(), "finished": self._run.done, "done": self._run.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -112,14 +128,15 @@ class TuneRunner:
             return []
         names = [f"{number:02d}-{getattr(spec, 'name', name)}-seed{spec.seed}" for number, spec in enumerate(specs)]
         place = f"{name}-{fingerprint(specs)}"
-        where = Path(self._folder) / place
+        where = uris.place(self._folder) / place
         folders = [str(where / one) for one in names]
         trainable = tune.with_resources(
-            tune.with_parameters(Trial, specs=tuple(specs), material=material, folders=folders),
+            tune.with_parameters(Trial, trials=name, specs=tuple(specs), material=material, folders=folders),
             {"cpu": self._config.cpus},
         )
+        trainable.__qualname__ = Trial.__qualname__  # what Ray's dashboard calls the class, else that of a wrapper
         if _is_whole(where):
-            tuner = tune.Tuner.restore(str(where), trainable, resume_errored=True)
+            tuner = tune.Tuner.restore(uris.quoted(str(where)), trainable, resume_errored=True)
         else:
             tuner = tune.Tuner(
                 trainable,
@@ -135,7 +152,7 @@ class TuneRunner:
                 ),
                 run_config=tune.RunConfig(
                     name=place,
-                    storage_path=self._folder,
+                    storage_path=uris.quoted(self._folder),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
                     failure_config=tune.FailureConfig(max_failures=self._config.max_failures),
                     callbacks=self._callbacks(place),
@@ -150,7 +167,7 @@ class TuneRunner:
     def map(self, function: Callable[[Item, *Shared], Result], items: Sequence[Item], *shared: *Shared) -> list[Result]:
         """See `eagleray.trials.TrialRunner`."""
         kept = [ray.put(value) for value in shared]
-        remote = ray.remote(num_cpus=self._config.cpus)(_call)
+        remote = ray.remote(num_cpus=self._config.cpus)(_call).options(name=function.__name__)
         found: list[Result] = ray.get([remote.remote(function, item, *kept) for item in items])
         return found
 
@@ -185,12 +202,12 @@ class TuneRunner:
         return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
 
 
-def _is_whole(where: Path) -> bool:
+def _is_whole(where: uris.Place) -> bool:
     """Whether Tune's notes on a set of trials are there; half-written ones are deleted, so that it begins new ones.
 
     Tune writes them in place, so a driver that is killed meanwhile leaves a file without its end.
     """
-    notes = list(where.glob("*.json"))
+    notes: list[uris.Place] = [*where.glob("*.json")]
     try:
         for note in notes:
             json.loads(note.read_text())
@@ -205,9 +222,10 @@ def _is_whole(where: Path) -> bool:
     return whole and bool(notes)
 
 
-def _last_state(folder: Path) -> dict[str, Any] | None:
+def _last_state(folder: uris.Place) -> dict[str, Any] | None:
     """The latest state in a trial's folder that is whole; None without any."""
-    states = sorted(folder.glob(f"checkpoint_*/{_STATE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    states: list[uris.Place] = [*folder.glob(f"checkpoint_*/{_STATE}")]
+    states.sort(key=uris.changed_ns, reverse=True)
     for path in states:
         try:
             return _load(path.parent)
@@ -216,8 +234,8 @@ def _last_state(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _load(folder: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(folder / _STATE, weights_only=True)
+def _load(folder: uris.Place) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(io.BytesIO((folder / _STATE).read_bytes()), weights_only=True)
     return state
 
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from eagleray.adapted_moe import weigh
 from eagleray.adapted_moe.evidence import left_out
 from eagleray.data import read_texture_ad
 from eagleray.mixture import Design
+from eagleray.mixture.anomalies import add_anomaly
 from tests.unit.adapted_moe.conftest import MIXTURE, SCORING, draw
 
 PLAIN = Design(expert="bank", moe=False, whitening=False)
@@ -124,12 +126,23 @@ def test_a_run_that_died_while_it_wrote_leaves_nothing_that_is_taken_for_whole(m
     class Stopped(Exception):
         """The process died."""
 
-    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(Stopped))
+    expected, files = evidence(data), pictures(mill)
+    shutil.rmtree(mill.root / "evidence")
+    painted = []
+
+    def stop(*arguments):
+        painted.append(arguments)
+        if len(painted) == 3:
+            raise Stopped
+        return add_anomaly(*arguments)
+
+    monkeypatch.setattr("eagleray.adapted_moe.evidence.add_anomaly", stop)
     with pytest.raises(Stopped):
         evidence(data)
-    assert not list((mill.root / "evidence/cloth").glob("[0-9]*"))
+    assert 0 < len(pictures(mill)) < len(files)
     monkeypatch.undo()
-    assert evidence(data)["cloth"]
+    assert evidence(data) == expected
+    assert [data for data, _ in pictures(mill).values()] == [data for data, _ in files.values()]
 
 
 def test_with_two_subclasses_there_is_nothing_to_route_and_mixtures_are_not_tried(mill, evidence):

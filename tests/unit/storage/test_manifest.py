@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from eagleray.config import to_json
 from eagleray.errors import ConfigError, StoreCorrupt, StoreVersion
 from eagleray.storage import ClassEntry, Event, Manifest, Skipped
 from eagleray.storage.manifest import Pointer, from_bytes, to_bytes
@@ -97,6 +98,16 @@ def test_a_manifest_without_a_field_is_corrupt():
 def test_json_that_is_not_an_object_is_corrupt():
     with pytest.raises(StoreCorrupt):
         from_bytes(Manifest, b"[1, 2]\n", "m.json")
+
+
+def test_a_manifest_grown_from_another_has_the_bytes_of_its_own_json():
+    to_bytes(FULL)  # what it keeps of this is to be right for the next version, too
+    event = Event(step=3, op="update", class_name='"nut"', expert=1, skipped=(Skipped(path="ü.png", reason="cut"),))
+    entry = ClassEntry(expert=1, blob="e" * 64, rows=5, num_images=6)
+    grown = FULL.successor(classes={**FULL.classes, '"nut"': entry}, history=(*FULL.history, event))
+    for manifest in (FULL, grown, grown.successor(classes={}, history=())):
+        plain = json.dumps(to_json(manifest), sort_keys=True, allow_nan=False) + "\n"
+        assert to_bytes(manifest) == plain.encode()
 
 
 def test_a_value_that_json_does_not_have_is_refused_when_written():
