@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from eagleray.banks import BankConfig
-from eagleray.distributed import mixture_job
+from eagleray.distributed import timeline
 from eagleray.distributed.mixture_job import MixtureJob, run_mixture_job
 from eagleray.distributed.ray_pool import PoolConfig
 from eagleray.distributed.ray_trainer import TrainConfig
@@ -37,7 +37,7 @@ def test_a_cluster_gives_the_scores_and_the_model_of_one_process(tmp_path, monke
     )
     run_mixture_job(job)
     spread = dataclasses.replace(job, out=tmp_path / "spread", address=None)
-    monkeypatch.setattr(mixture_job, "cluster", lambda _: contextlib.nullcontext())  # the session's own Ray
+    monkeypatch.setattr(timeline, "cluster", lambda _: contextlib.nullcontext())  # the session's own Ray
     run_mixture_job(spread)
     assert read_scores(spread.out).equals(read_scores(job.out))
     one, other = (ModelStore.open(folder / "model").current() for folder in (job.out, spread.out))
