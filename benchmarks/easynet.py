@@ -130,8 +130,8 @@ def train(images: RgbdImages, width: int, config: TrainingConfig, anomalies: Ano
             batch = corrupted(cropped(images, numbers, config.crop, random), generator, random)
             fused, color, pictures = network(batch.inputs)
             target_NYX = functional.interpolate(batch.target_NHW[:, None], size=fused.shape[1:], mode="nearest")[:, 0]
-            loss = focal_loss(fused, target_NYX) + focal_loss(color, target_NYX)
-            loss = loss + reconstruction_loss(pictures, batch.clean, config)
+            verdicts = focal_loss(fused, target_NYX) + focal_loss(color, target_NYX)
+            loss = config.focal_weight * verdicts + reconstruction_loss(pictures, batch.clean, config)
             optimizer.step(loss, (epoch + step / len(batches)) / config.epochs)
         print(f"EasyNet: epoch {epoch + 1} of {config.epochs}", file=sys.stderr)
     return network

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eagleray.adnas.finalists import validation_auroc
-from eagleray.adnas.found import GIVEN, Found
+from eagleray.adnas.found import Found
 from eagleray.adnas.outcome import FIGURES, Scored, figures, mean_of, split_scores
 from eagleray.adnas.pictures import CategoryPictures
 from eagleray.adnas.trials import (
@@ -42,7 +42,7 @@ class StudyConfig:
     """What is compared."""
 
     seeds: tuple[int, ...]
-    """Of the searches whose architecture is kept, and of the trainings of that architecture."""
+    """Of the searches, and of the trainings of the architecture that is kept."""
     alpha_rates: tuple[float, ...]
     """Learning rates of the architecture that DARTS is tried with."""
     baselines: tuple[str, ...]
@@ -146,7 +146,7 @@ class Study:
     def choose(self) -> None:
         """Train the finalists of all searches from scratch; whole held-out pictures choose one for each search.
 
-        The best of those of DARTS, or the one that was given, is the architecture that the run is about.
+        The best of all searches over both modalities is the architecture that the run is about.
         """
         specs = _distinct(spec for found in self.found if found.ended for spec in found.trainings)
         outcomes = self._runner.run("finalists", specs, self._material)
@@ -157,8 +157,8 @@ class Study:
         ]
         chosen = {one.trainings[0].nameless for one in self.found if one.ended}
         self._trainings = [outcome for outcome in outcomes if outcome.spec.nameless in chosen]
-        ours = [one for one in self.found if one.method in ("darts", GIVEN) and one.ended]
-        self.winner = max(ours, key=lambda one: one.best.validation_auroc or 0.0)
+        fused = [one for one in self.found if one.method not in MODALITIES and one.ended]
+        self.winner = max(fused, key=lambda one: one.best.validation_auroc or 0.0)
 
     def train(self) -> None:
         """Train the architecture that the run is about from further seeds, and on fewer pictures.

@@ -100,9 +100,9 @@ class SearchJob:
     """Pictures with synthetic anomalies that searches learn from, and are judged on."""
     check: bool = False
     """Only build a network of these sizes, train it for one step on noise, and print what it needs."""
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=8))
     anomalies: AnomalyConfig = field(default_factory=lambda: AnomalyConfig(heights=(0.1, 1.5)))
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=256))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=16, pictures=320, focal_weight=10))
     reconstruction_epochs: int = 8
     """Epochs of the reconstruction networks that searches look through."""
     search: SearchConfig = field(default_factory=SearchConfig)
