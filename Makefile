@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is done by the first word you type.
 #   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
 #   make test    install, then all tests
+#   make test-chaos TIMES=10    those in which a node, a worker or a driver is killed, ten times in a row
 #   make bench DATA=DIR         beside other libraries, which get an environment of their own (7 GB); 45 minutes
 #   make bench-quick DATA=DIR   the same in small: shows that it works, no figures to quote
 #   make bench-class-cost       what learning one more class costs, stage by stage
@@ -13,9 +14,10 @@ INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 MODEL ?= runs/demo/model
+TIMES ?= 10
 
-.PHONY: install demo serve test test-unit test-cluster test-serving check format bench bench-quick bench-class-cost \
-	bench-serve bench-shift
+.PHONY: install demo serve test test-unit test-cluster test-serving test-chaos check format bench bench-quick \
+	bench-class-cost bench-serve bench-shift
 
 install: $(INSTALLED)
 
@@ -37,6 +39,9 @@ test-unit: install
 
 test-cluster: install
 	$(BIN)/python -m pytest tests/cluster
+
+test-chaos: install
+	for round in $$(seq $(TIMES)); do $(BIN)/python -m pytest tests/cluster -m chaos || exit 1; done
 
 test-serving: install
 	$(BIN)/python -m pytest tests/serving

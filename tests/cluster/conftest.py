@@ -25,6 +25,8 @@ from eagleray.continual import (
 from eagleray.data import open_dataset, write_products
 from eagleray.experts import ScoringConfig
 from eagleray.features import FeaturesConfig, build_extractor
+from serve.app import RAY
+from tests.cluster.nodes import running_nodes
 from tests.ray_head import own_environment
 from tests.s3 import S3
 
@@ -174,3 +176,18 @@ def bucket(s3) -> str:
     name = f"bucket-{uuid.uuid4().hex[:8]}"
     s3.client.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def _running_nodes(environment):
+    # Ray's limit for objects that go past shared memory is not raised: patches have to lie on the nodes.
+    serve = {name: value for name, value in RAY.items() if name.startswith("RAY_SERVE_")}
+    with running_nodes({**environment, **serve}, cpus=(0, 1, 1, 1)) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def nodes(_running_nodes):
+    """A head without CPUs and three further nodes with one each; a test may kill one."""
+    yield _running_nodes
+    _running_nodes.mend()

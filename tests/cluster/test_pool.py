@@ -86,7 +86,7 @@ def _slow_first(number):
     return number**2
 
 
-def test_more_workers_than_the_cluster_has_room_for_share_it(extractor, store, paths):
+def test_workers_that_the_cluster_has_no_room_for_are_not_waited_for(extractor, store, paths):
     with RayPool(extractor, store, PoolConfig(embed_workers=5)) as pool:
         assert pool.embed(paths[:48]).num_images == 48
 

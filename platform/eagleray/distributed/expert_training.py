@@ -50,8 +50,8 @@ def train_experts(
     workers = min(slots, len(todo))
 
     def take_turns() -> None:
-        rank, training = ray.train.get_context().get_world_rank(), training_seconds()
-        for task in todo[rank::workers]:
+        group, training = ray.train.get_context(), training_seconds()
+        for task in todo[group.get_world_rank() :: group.get_world_size()]:
             if finished_expert(task.key, folder) is None:
                 with_patches = dataclasses.replace(task, shards=ray.get(list(task.shards)))
                 device = "cuda" if gpus_per_slot else "cpu"

@@ -34,6 +34,7 @@ from eagleray.config import check_at_least, fingerprint, to_json
 from eagleray.continual import EvaluationConfig, ExpertPool, LocalPool, Progress, check_same_settings, silent
 from eagleray.data import SubclassedCategory, is_texture_ad, open_dataset, read_texture_ad, write_textures
 from eagleray.data.demo import data_or_demo
+from eagleray.distributed.losses import resumed
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
 from eagleray.distributed.ray_trainer import RayTrainer, TrainConfig
@@ -127,6 +128,7 @@ PRESETS = {
 --features.weights timm (docs/methods.md)."""
 
 
+@resumed
 def run_mixture_job(job: MixtureJob, *, progress: Progress = silent) -> dict[str, Any]:
     """Learn, judge, and write `results.json`, `scores.parquet`, `model/`, `examples/` and `report.html` to job.out.
 

@@ -1,11 +1,13 @@
 """The expert pool on Ray: embed actors, an actor an expert, and the bank store.
 
 The driver holds references; patches go from actor to actor through shared memory. Actors are restarted and their work
-is done again when they die, which is safe because every piece of work is a function of its arguments.
+is done again when they die, which is safe because every piece of work is a function of its arguments. Patches that lay
+on a node that died are gone: whoever needs them gets an `ObjectLostError` (see `losses`).
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -30,11 +32,10 @@ from eagleray.distributed.bank_store import BankStore
 from eagleray.distributed.embed_worker import EmbedWorker
 from eagleray.distributed.expert_worker import ExpertWorker
 from eagleray.distributed.naming import NAMESPACE, own_namespace
-from eagleray.errors import EagleRayError
+from eagleray.distributed.places import Places, on
+from eagleray.distributed.spreading import RETRIES, result_of, spread
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
-
-_IN_FLIGHT = 2  # shards queued at one worker: enough to never wait for the driver, few enough to bound memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,7 +46,8 @@ class PoolConfig:
     """How work is spread; nothing here changes a result."""
 
     embed_workers: int = 0
-    """Actors that embed and score; 0 is one for each GPU of the cluster or, without any, one for each CPU."""
+    """Actors that embed and score; 0 is one for each GPU of the cluster or, without any, one for each CPU. More than
+    there is room for wait for room, and have a cluster that scales grow."""
     threads_per_worker: int = 1
     """CPU threads and CPUs of each embed worker."""
 
@@ -61,9 +63,9 @@ class RayPool:
         self._store = store
         self._start = partial(_start_embed_workers, extractor, store, config)
         self._running: list[Any] = self._start()
-        self._width = len(self._running)
         self._peaks: dict[str, float] = {}
         self._experts: dict[int, Any] = {}
+        self._homes = Places()
         self._experts_namespace = own_namespace()
         self._bank_store = bank_store(store)
 
@@ -76,9 +78,10 @@ class RayPool:
             info, shards[number] = worker.embed.options(num_returns=2).remote(part, half=half)
             return info
 
-        for number, part, info in self._spread(cut(paths), submit):
+        parts = cut(paths)
+        for number, info in spread(self._workers, parts, submit, _call):
             infos[number] = info
-            advance(len(part))
+            advance(len(parts[number]))
         order = range(len(infos))
         return PatchSet(tuple(infos[n] for n in order), tuple(shards[n] for n in order))
 
@@ -88,13 +91,19 @@ class RayPool:
         """Carry out an update on the expert's own actor."""
         if expert not in self._experts:
             actor = ray.remote(ExpertWorker).options(
-                name=f"expert-{expert}", namespace=self._experts_namespace, **_DRIVERS_OWN, num_cpus=0
+                name=f"expert-{expert}",
+                namespace=self._experts_namespace,
+                num_cpus=0,
+                memory=_PLACED,
+                scheduling_strategy=on(self._homes.take()),
+                max_restarts=-1,
+                max_task_retries=RETRIES,
             )
             self._experts[expert] = actor.remote(self._store)
         banks = self._refs(memory)
         patches = (*fit.filled, *calibration.filled)
         work = self._experts[expert].update.remote(update, len(banks), len(fit.filled), *banks, *patches)
-        changed: dict[str, StoredBank] = _result(work)
+        changed: dict[str, StoredBank] = result_of(work)
         return changed
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:
@@ -105,9 +114,10 @@ class RayPool:
             return worker.score.remote(part, digests, *self._refs(digests))
 
         results: dict[int, list[ScoredImage | Skipped]] = {}
-        for number, part, result in self._spread(cut(items), submit):
+        parts = cut(items)
+        for number, result in spread(self._workers, parts, submit, _call):
             results[number] = result
-            advance(len(part))
+            advance(len(parts[number]))
         return [result for number in range(len(results)) for result in results[number]]
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -123,31 +133,35 @@ class RayPool:
     def _tasks(
         self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]], advance: Advance
     ) -> list[Result]:
-        """A window of tasks, as wide as there are workers."""
-        task = ray.remote(function).options(num_cpus=0)
-        window = _IN_FLIGHT // 2 * self._width
+        """A window of tasks, as wide as the cluster has CPUs."""
+        task, places = ray.remote(function), Places()
         results: dict[int, Result] = {}
-        pending: dict[Any, int] = {}
+        pending: dict[Any, tuple[int, str]] = {}
 
-        def take(ref: Any) -> None:
-            results[pending.pop(ref)] = _result(ref)
+        def finish(ref: Any) -> None:
+            number, node = pending.pop(ref)
+            places.leave(node)
+            results[number] = result_of(ref)
             advance(1)
 
         for number, values in enumerate(arguments):
-            if len(pending) >= window:
+            if places.full:
                 done, _ = ray.wait(list(pending), num_returns=1)
-                take(done[0])
-            pending[task.remote(*values)] = number
+                finish(done[0])
+            node = places.take(values)
+            pending[task.options(num_cpus=0, scheduling_strategy=on(node)).remote(*values)] = (number, node)
         for ref in list(pending):
-            take(ref)
+            finish(ref)
         return [results[number] for number in range(len(results))]
 
     def peak_rss_mb(self) -> dict[str, float]:
         """Largest resident memory of each kind of worker so far, in MB."""
         for kind, workers in (("embed_worker", self._running), ("expert_worker", self._experts.values())):
-            peaks = ray.get([worker.peak_rss_mb.remote() for worker in workers])
-            if peaks:
-                self._peaks[kind] = max(self._peaks.get(kind, 0.0), *peaks)
+            asked = [worker.peak_rss_mb.remote() for worker in workers]
+            answered = ray.wait(asked, num_returns=len(asked), timeout=_PEAK_S)[0] if asked else []
+            for answer in answered:
+                with contextlib.suppress(ray.exceptions.RayActorError):
+                    self._peaks[kind] = max(self._peaks.get(kind, 0.0), ray.get(answer))
         return dict(self._peaks)
 
     def rest(self) -> None:
@@ -174,67 +188,33 @@ class RayPool:
             ray.kill(actor)
 
     def _refs(self, digests: Sequence[str]) -> list[Any]:
-        return _result(self._bank_store.refs.remote(list(digests))) if digests else []
-
-    def _spread(
-        self, parts: Sequence[Sequence[Item]], submit: Callable[[Any, Sequence[Item], int], Any]
-    ) -> Iterator[tuple[int, Sequence[Item], Any]]:
-        """Give each part to the least busy worker, a bounded number at a time; yields as they finish."""
-        load = [0] * len(self._workers)
-        pending: dict[Any, tuple[int, int]] = {}
-        todo = iter(enumerate(parts))
-        waiting = next(todo, None)
-        while waiting or pending:
-            while waiting and min(load) < _IN_FLIGHT:
-                number, part = waiting
-                worker = load.index(min(load))
-                pending[submit(self._workers[worker], part, number)] = (number, worker)
-                load[worker] += 1
-                waiting = next(todo, None)
-            done, _ = ray.wait(list(pending), num_returns=1)
-            number, worker = pending.pop(done[0])
-            load[worker] -= 1
-            again = partial(submit, self._workers[worker], parts[number], number)
-            yield number, parts[number], _result(done[0], again)
+        refs: list[Any] = result_of(self._bank_store.refs.remote(list(digests))) if digests else []
+        return refs
 
 
-_RETRIES = 5
-"""How often one piece of work is done again. Not for ever: what kills every worker that touches it has to surface."""
-_DRIVERS_OWN = {"max_restarts": -1, "max_task_retries": _RETRIES}
-"""Actors live as long as their driver, and come back with their work when they are killed."""
+_PLACED = 2**20
+"""Bytes of memory that an expert reserves: an actor that reserves nothing is put anywhere, whatever its strategy."""
+_PEAK_S = 10.0
+"""Seconds in which a worker has to say how large it is: one that waits for room would never."""
 
 
-def _result(ref: Any, again: Callable[[], Any] | None = None) -> Any:
-    """What a piece of work returned; its own error, not Ray's wrapping of it with the worker's traceback.
-
-    Args:
-        ref: the work.
-        again: submits it anew. The bank store owns the class banks, so work that was waiting for one when the store
-            died is lost; the store comes back and hands out fresh references.
-    """
-    for _ in range(_RETRIES):
-        try:
-            return ray.get(ref)
-        except ray.exceptions.ObjectLostError:
-            if again is None:
-                raise
-            ref = again()
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, EagleRayError):
-                raise error.cause from error
-            raise
-    return ray.get(ref)
+def _call(worker: Any) -> Any:
+    """Ask an embed worker for anything, until it answers."""
+    return worker.peak_rss_mb.options(max_task_retries=-1).remote()
 
 
 def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolConfig) -> list[Any]:
-    cluster = ray.cluster_resources()
-    cpus, gpus = int(cluster.get("CPU", 1)), int(cluster.get("GPU", 0))
-    count = config.embed_workers or max(1, gpus or cpus // config.threads_per_worker)
-    # More workers than there is room for share the CPUs: one that is never placed would be waited for, for ever.
-    # OMP_NUM_THREADS follows num_cpus, and so do the threads of onnxruntime, on purpose: one worker, its own cores.
-    num_cpus = config.threads_per_worker if count * config.threads_per_worker <= cpus else cpus / count
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = [int(one.get("CPU", 0)) for one in resources], sum(int(one.get("GPU", 0)) for one in resources)
+    room = sum(one // config.threads_per_worker for one in cpus)
+    count = config.embed_workers or max(1, gpus or room)
     actor, namespace = ray.remote(EmbedWorker), own_namespace()
-    options = {"num_cpus": num_cpus, "num_gpus": min(1.0, gpus / count) if gpus else None, **_DRIVERS_OWN}
+    # OMP_NUM_THREADS follows num_cpus, and so do the threads of onnxruntime, on purpose: one worker, its own cores.
+    options = {
+        "num_cpus": min(config.threads_per_worker, max(cpus) or config.threads_per_worker),
+        "num_gpus": min(1.0, gpus / count) if gpus else None,
+        "max_restarts": -1,
+    }
     blob, device = store.put_blob(extractor.onnx), "cuda" if gpus else "cpu"
     made_of = (store, blob, extractor.config, extractor.weights_sha256, device, config.threads_per_worker)
     return [
@@ -251,7 +231,7 @@ def bank_store(store: ModelStore) -> Any:
         lifetime="detached",
         get_if_exists=True,
         max_restarts=-1,
-        max_task_retries=_RETRIES,
+        max_task_retries=RETRIES,
         num_cpus=0,
     )
     return actor.remote(store)

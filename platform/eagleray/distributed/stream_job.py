@@ -41,6 +41,7 @@ from eagleray.continual import (
 )
 from eagleray.data import Category, open_dataset, write_products
 from eagleray.data.demo import data_or_demo
+from eagleray.distributed.losses import resumed
 from eagleray.distributed.memory import peak_rss_mb
 from eagleray.distributed.ray_pool import PoolConfig, RayPool
 from eagleray.distributed.timeline import Timeline
@@ -107,6 +108,7 @@ PRESETS = {
 """The paper is silent on the image size; 224 is PatchCore's (docs/methods.md)."""
 
 
+@resumed
 def run_stream_job(job: StreamJob, *, progress: Progress = silent) -> dict[str, Any]:
     """Learn, judge, and write `results.json`, `scores.parquet`, `model/`, `examples/` and `report.html` to job.out.
 

@@ -1,6 +1,5 @@
 """Runs of Ray Train: a group of workers that carry out one function together, started again when one of them dies."""
 
-import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,12 +28,16 @@ def run_workers(
 ) -> Any:
     """Carry out `work` on every worker of a group; a group that loses a worker starts again, from the beginning.
 
+    It starts again with as many workers as the nodes that are left have room for; Ray Train's own retries would wait
+    for the room that went with a node.
+
     Args:
         work: has to find by itself, under `folder`, what an earlier attempt has done. The worker's working directory is
             one of Ray's own, so paths in it have to be absolute.
         name: of the run; Ray Train keeps its own files under this name in `folder`.
         folder: a folder or URI that every node reaches at the same place.
-        workers: how many, each on a CPU or on its share of a GPU; they have to find room beside all other actors.
+        workers: how many, each on a CPU or on its share of a GPU; they have to find room beside all other actors. There
+            may be fewer, which `work` has to ask Ray Train for.
         gpus_per_worker: share of a GPU of each worker; 0 is none.
         exchanging: whether workers talk to each other, through a torch.distributed process group (gloo).
 
@@ -43,32 +46,54 @@ def run_workers(
 
     Raises:
         EagleRayError: raised by `work`; such a run is not started again, since the error would only come back.
+        ObjectLostError: raised by `work`, whose objects went with a node.
         ClusterError: workers die again and again, or find no room.
     """
+    failures = 0
+    while True:
+        size = workers if gpus_per_worker and not failures else min(workers, _room(gpus_per_worker))
+        try:
+            return _in_a_thread(_trainer(work, name, folder, size, gpus_per_worker, exchanging).fit).return_value
+        except ray.train.TrainingFailedError as error:
+            failures += 1
+            problem = _translated(error)
+            if problem or failures > _RETRIES:
+                raise problem or _died(error, failures) from error
+        except ray.exceptions.RayActorError as error:
+            address = ray.get_runtime_context().gcs_address
+            raise ClusterError(address, "the controller of Ray Train died; run the same command again") from error
+
+
+def _room(gpus_per_worker: float) -> int:
+    """Workers that there is room for, by whole CPUs or shares of a GPU of each node; at least one."""
+    kind, each = ("GPU", gpus_per_worker) if gpus_per_worker else ("CPU", 1.0)
+    held = [node["Resources"].get(kind, 0.0) for node in ray.nodes() if node["Alive"]]
+    return max(1, sum(int(one / each + 1e-6) for one in held))
+
+
+def _trainer(
+    work: Callable[[], Any], name: str, folder: str | Place, workers: int, gpus_per_worker: float, exchanging: bool
+) -> Any:
+    """One that gives up with the first worker it loses."""
     trainer_class, more = (TorchTrainer, {"torch_config": TorchConfig("gloo")}) if exchanging else _ALONE
-    trainer = trainer_class(
+    return trainer_class(
         work,
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=gpus_per_worker > 0,
-            resources_per_worker={"GPU": gpus_per_worker} if gpus_per_worker else {"CPU": _cpus(workers)},
+            resources_per_worker={"GPU": gpus_per_worker} if gpus_per_worker else {"CPU": 1},
+            placement_strategy="PACK" if exchanging else "SPREAD",
         ),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=quoted(str(absolute(place(folder)))),
-            failure_config=ray.train.FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
-            callbacks=[_NoRetry()],
+            failure_config=ray.train.FailureConfig(
+                max_failures=0, max_preemption_failures=0, controller_failure_limit=_RETRIES
+            ),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
         **more,
     )
-    try:
-        return _in_a_thread(trainer.fit).return_value
-    except ray.train.TrainingFailedError as error:
-        raise _translated(error) from error
-    except ray.exceptions.RayActorError as error:
-        address = ray.get_runtime_context().gcs_address
-        raise ClusterError(address, "the controller of Ray Train died; run the same command again") from error
 
 
 _ALONE: tuple[Any, dict[str, Any]] = (DataParallelTrainer, {})
@@ -88,33 +113,32 @@ def _in_a_thread(call: Callable[[], Any]) -> Any:
     return future.result()
 
 
-def _cpus(workers: int) -> float:
-    """CPUs of each worker: more of them than there is room for share the CPUs, for else they would never start."""
-    share: float = min(1.0, ray.cluster_resources().get("CPU", 1.0) / workers)
-    return math.floor(share * 10_000) / 10_000  # Ray counts in these steps, and rounding up would not fit
-
-
-class _NoRetry(ray.train.UserCallback):  # type: ignore[misc]
-    """Ends a run at an error of ours: it would only come back."""
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise the error; the controller gives up on what a callback raises."""
-        for rank in sorted(worker_exceptions):
-            if isinstance(worker_exceptions[rank], EagleRayError):
-                raise worker_exceptions[rank]
-
-
-def _translated(error: Exception) -> Exception:
-    """An error of ours as itself, one of the cluster as a ClusterError; others, which are bugs, stay what they are."""
-    inner = getattr(error, "controller_failure", error)
-    if isinstance(inner, EagleRayError):
-        return inner
-    deaths = list(getattr(error, "worker_failures", {}).values())
+def _translated(error: Exception) -> Exception | None:
+    """What a run that failed shall raise; None where it is worth another try."""
+    failures = _failures(error)
+    for failure in failures:
+        if isinstance(failure, EagleRayError | ray.exceptions.ObjectLostError):
+            return failure
+    if not isinstance(error, ray.train.ControllerError):
+        return None
+    reason = str(failures[0]).strip().splitlines()[0].rstrip(".")
     address = ray.get_runtime_context().gcs_address
-    if deaths and all(isinstance(death, ray.exceptions.RayActorError) for death in deaths):
-        reason = str(deaths[0]).strip().splitlines()[0]
-        return ClusterError(address, f"workers died {_RETRIES + 1} times ({reason}); look for a lack of memory")
-    if inner is not error:
-        reason = str(inner).strip().splitlines()[0]
-        return ClusterError(address, f"{reason.rstrip('.')}; ask for fewer workers, or end what holds the CPUs")
-    return error
+    return ClusterError(address, f"{reason}; ask for fewer workers, or end what holds the CPUs")
+
+
+def _died(error: Exception, times: int) -> Exception:
+    """What a run raises that failed so often: an error of the cluster, or else itself, for it is a bug."""
+    failures = _failures(error)
+    if not all(isinstance(failure, ray.exceptions.RayActorError) for failure in failures):
+        return error
+    reason = str(failures[0]).strip().splitlines()[0] if failures else "nodes were taken away"
+    address = ray.get_runtime_context().gcs_address
+    return ClusterError(address, f"workers died {times} times ({reason}); look for a lack of memory")
+
+
+def _failures(error: Any) -> list[Exception]:
+    """What happened to the controller or to workers, in order of their rank."""
+    if isinstance(error, ray.train.ControllerError):
+        return [error.controller_failure]
+    workers = getattr(error, "worker_failures", {})
+    return [getattr(workers[rank], "health_check_failure", workers[rank]) for rank in sorted(workers)]

@@ -20,6 +20,7 @@ from eagleray.continual import (
 from eagleray.data import Category, open_dataset, write_products
 from eagleray.data.demo import data_or_demo
 from eagleray.distributed import RayPool, peak_rss_mb
+from eagleray.distributed.losses import resumed
 from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError
 from eagleray.features import Extractor, FeaturesConfig, build_extractor
@@ -36,6 +37,7 @@ from eagleray.trials import LocalRunner, Outcome, TrialRunner
 from eagleray.uris import absolute
 
 
+@resumed
 def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, Any]:
     """Learn every point in every order with every seed, and write `results.json`, `trials.parquet`, `classes.parquet`,
     `report.html` and the trials' models to the job's folder.

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from eagleray import uris
 from eagleray.config import check_at_least, fingerprint
 from eagleray.distributed import peak_rss_mb
+from eagleray.distributed.losses import PatchesLost
 from eagleray.distributed.metrics import TrialMetrics
 from eagleray.errors import ConfigError, EagleRayError, ResultsError
 from eagleray.trials import Item, Material, Outcome, Result, Shared, SpecT
@@ -85,13 +86,17 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             self._run.restore(state)
 
     def step(self) -> dict[str, Any]:
-        """One step; none, where all of them were taken before."""
-        found = {"merit": float("nan")}
+        """One step; none, where all of them were taken before, or where a node took along what the trial needs."""
+        found, lost = {"merit": float("nan")}, False
         if not self._run.done:
-            with self._metrics.step():
-                found = self._run.step()
-            self._metrics.found(found["merit"], done=self._run.done)
-        return {**found, "rss_mb": peak_rss_mb(), "finished": self._run.done, "done": self._run.done}
+            try:
+                with self._metrics.step():
+                    found = self._run.step()
+                self._metrics.found(found["merit"], done=self._run.done)
+            except ray.exceptions.ObjectLostError:  # Tune would try the same again, and tell of it at length
+                lost = True
+        finished = self._run.done
+        return {**found, "rss_mb": peak_rss_mb(), "lost": lost, "finished": finished, "done": finished or lost}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Keep what the next step depends on."""
@@ -123,6 +128,7 @@ class TuneRunner:
         Raises:
             EagleRayError: a trial ended with it.
             ResultsError: a trial failed more often than is allowed.
+            PatchesLost: a node took along what trials need; with new material they go on from their last states.
         """
         if not specs:
             return []
@@ -162,6 +168,9 @@ class TuneRunner:
         with contextlib.redirect_stdout(io.StringIO()):  # Tune's own tables: the job has a progress line
             results = tuner.fit()
         found = {result.config["number"]: result for result in results}
+        if any((result.metrics or {}).get("lost") for result in results):
+            _forget(where)
+            raise PatchesLost
         return [self._outcome(spec, found[number], names[number]) for number, spec in enumerate(specs)]
 
     def map(self, function: Callable[[Item, *Shared], Result], items: Sequence[Item], *shared: *Shared) -> list[Result]:
@@ -217,9 +226,14 @@ def _is_whole(where: uris.Place) -> bool:
     except ValueError:
         whole = False
     if not whole:
-        for note in notes:
-            note.unlink()
+        _forget(where)
     return whole and bool(notes)
+
+
+def _forget(where: uris.Place) -> None:
+    """Delete Tune's notes on a set of trials, so that it begins new ones, from the states of the old."""
+    for note in where.glob("*.json"):
+        note.unlink()
 
 
 def _last_state(folder: uris.Place) -> dict[str, Any] | None:
