@@ -98,8 +98,8 @@ def test_an_error_of_ours_arrives_from_a_worker_as_itself(learn, extractor, stor
         blob = tmp_path / "model" / "blobs" / digest
         blob.write_bytes(blob.read_bytes()[:-1] + b"?")
         ray.kill(bank_store(store))  # it holds the whole bank still
-        with RayPool(extractor, store, PoolConfig()) as fresh, pytest.raises(StoreCorrupt) as caught:
-            fresh.score([ScoreItem(found["scores"][0][0], (digest,))])
+    with RayPool(extractor, store, PoolConfig()) as fresh, pytest.raises(StoreCorrupt) as caught:
+        fresh.score([ScoreItem(found["scores"][0][0], (digest,))])
     assert "does not match its sha256" in str(caught.value)
     assert "\n" not in str(caught.value)
 

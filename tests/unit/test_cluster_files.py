@@ -307,8 +307,12 @@ def test_the_image_installs_an_extra_of_ours_on_a_python_of_ours_and_runs_as_nob
 
 
 def _documented():
-    """Commands of the section on clusters, without comments and redirections."""
+    """Commands of the section on clusters, without comments and redirections.
+
+    Those of a cluster on one machine are typed by tests/cluster/test_nodes_document.py.
+    """
     section = (ROOT / "docs/operations.md").read_text().partition("## From laptop to cluster")[2].partition("\n## ")[0]
+    section = re.sub(r"\n### A cluster of three nodes on one machine\n.*?(?=\n### )", "", section, flags=re.DOTALL)
     blocks = re.findall(r"```\n(.*?)```", section, flags=re.DOTALL)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
     return [[word for word in words if not word.startswith(">")] for words in lines if words]

@@ -6,6 +6,7 @@ from typing import Any
 from eagleray.reports.search_rows import (
     CELLS,
     GIVEN,
+    OTHERS,
     SEARCHES,
     Row,
     cells_of,
@@ -37,7 +38,7 @@ def title(results: Row) -> str:
     kept = winner(results)
     parts = [count(len(results["order"]), "category", "categories") + ", colour and depth"]
     if kept is not None and kept["method"] != GIVEN:
-        found = [search for search in part(results, "searches") if search["method"] == kept["method"]]
+        found = [search for search in part(results, "searches") if search["method"] not in OTHERS]
         parts.append(f"best of {count(len(found), 'search', 'searches')}")
     return ", ".join(parts)
 

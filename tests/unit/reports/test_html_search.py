@@ -54,7 +54,7 @@ def test_the_figures_of_a_search_stand_in_the_page(page, make_search):
     results = make_search()
     best = results["searches"][2]
     for fact in (
-        "10 categories, colour and depth, best of 4 searches",
+        "10 categories, colour and depth, best of 28 searches",
         "Figures of the fusion that was kept, darts-2",
         f"{best['peak_mb']:,.0f} MB",
         f"of maps at its peak, beside {best['weights_mb']:,.0f} MB of weights",
