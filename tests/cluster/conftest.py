@@ -178,7 +178,7 @@ def bucket(s3) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _running_nodes(environment):
     # Ray's limit for objects that go past shared memory is not raised: patches have to lie on the nodes.
     serve = {name: value for name, value in RAY.items() if name.startswith("RAY_SERVE_")}

@@ -206,4 +206,5 @@ class Killing:
 
 
 def _pid(actor):
-    return ray.get(actor.__ray_call__.remote(lambda _: os.getpid()))
+    ask = actor.__ray_call__.options(max_task_retries=-1)  # it may be on its way back
+    return ray.get(ask.remote(lambda _: os.getpid()))

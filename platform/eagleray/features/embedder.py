@@ -26,7 +26,7 @@ from eagleray.features.backbone import FeaturesConfig, build_backbone, pixel_sta
 if TYPE_CHECKING:
     import torch
 
-_EXPORT_REVISION = 2  # raise whenever the exported graph changes, so that old cache entries are left behind
+_EXPORT_REVISION = 3  # raise whenever the exported graph changes, so that old cache entries are left behind
 
 
 class Embedder(Protocol):
@@ -188,6 +188,8 @@ def _export(network: "torch.nn.Module", image_size: int) -> bytes:
             network, (example,), dynamo=True, verbose=False, input_names=["images"], output_names=["patches"]
         )
         assert program is not None  # dynamo=True and no file name given
+        for node in program.model.graph:  # where each operation comes from, with the paths of this installation
+            node.metadata_props.clear()
         path = Path(folder) / "extractor.onnx"
         program.save(str(path), external_data=False)
         return path.read_bytes()

@@ -115,6 +115,10 @@ def test_an_extractor_travels(extractor):
     np.testing.assert_array_equal(again.open().embed(pictures(1)[0]), extractor.open().embed(pictures(1)[0]))
 
 
+def test_an_export_does_not_tell_where_it_was_made_so_that_it_is_the_same_everywhere(extractor):
+    assert b".py" not in extractor.onnx
+
+
 def test_other_weights_than_the_model_was_learned_with_are_refused(small):
     with pytest.raises(WeightsMissing, match="learned with other weights"):
         TorchEmbedder(small, device="cpu", weights_sha256="0" * 64)
