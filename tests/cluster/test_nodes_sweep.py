@@ -1,5 +1,6 @@
 """A sweep on three nodes, of which one dies: its trials go on elsewhere, and find what one process does."""
 
+import signal
 import subprocess
 import sys
 
@@ -46,11 +47,13 @@ def test_a_sweep_that_loses_a_node_with_pictures_nobody_has_seen_embeds_them_aga
 ):
     job = sweep(tmp_path / "out", nodes.address)
     _wait(eventually, job, lambda: list(tmp_path.glob("out/trials/*/tuner.pkl")))  # embedded, and no trial is there
+    job.send_signal(signal.SIGSTOP)  # nor will one come before the node is gone, and copy what shall be lost
     assert not nodes.actors("Trial")
     held = nodes.objects()
     doomed = max((1, 2, 3), key=held.__getitem__)
     assert held[doomed]
     nodes.kill(doomed)
+    job.send_signal(signal.SIGCONT)
     errors = _finish(job)
     assert errors.count("embed pictures") == 2
     _assert_same(tmp_path / "out", alone)

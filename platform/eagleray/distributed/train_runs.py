@@ -14,7 +14,8 @@ from eagleray.errors import ClusterError, EagleRayError
 from eagleray.uris import Place, absolute, place, quoted
 
 _RETRIES = 3
-"""How often a run is started again. Not for ever: what kills every worker that touches it has to surface."""
+"""How often a run is started again. Not for ever: what kills every worker that touches it, and a group for which there
+never is room, have to surface."""
 
 
 def run_workers(
@@ -28,8 +29,8 @@ def run_workers(
 ) -> Any:
     """Carry out `work` on every worker of a group; a group that loses a worker starts again, from the beginning.
 
-    It starts again with as many workers as the nodes that are left have room for; Ray Train's own retries would wait
-    for the room that went with a node.
+    It starts again with as many workers as the nodes that are left have room for, counted anew each time, since Ray
+    misses a worker before it misses its node; Ray Train's own retries would wait for the room that went with a node.
 
     Args:
         work: has to find by itself, under `folder`, what an earlier attempt has done. The worker's working directory is
@@ -49,16 +50,17 @@ def run_workers(
         ObjectLostError: raised by `work`, whose objects went with a node.
         ClusterError: workers die again and again, or find no room.
     """
-    failures = 0
+    failures, grows = 0, gpus_per_worker > 0  # a cluster that scales gets GPUs for as many workers as are asked for
     while True:
-        size = workers if gpus_per_worker and not failures else min(workers, _room(gpus_per_worker))
+        size = workers if grows else min(workers, _room(gpus_per_worker))
         try:
             return _in_a_thread(_trainer(work, name, folder, size, gpus_per_worker, exchanging).fit).return_value
         except ray.train.TrainingFailedError as error:
             failures += 1
-            problem = _translated(error)
+            problem = _raised_by_work(error)
             if problem or failures > _RETRIES:
-                raise problem or _died(error, failures) from error
+                raise problem or _given_up(error, failures) from error
+            grows = grows and isinstance(error, ray.train.ControllerError)
         except ray.exceptions.RayActorError as error:
             address = ray.get_runtime_context().gcs_address
             raise ClusterError(address, "the controller of Ray Train died; run the same command again") from error
@@ -74,7 +76,7 @@ def _room(gpus_per_worker: float) -> int:
 def _trainer(
     work: Callable[[], Any], name: str, folder: str | Place, workers: int, gpus_per_worker: float, exchanging: bool
 ) -> Any:
-    """One that gives up with the first worker it loses."""
+    """One that gives up with the first worker it loses, or where a group finds no room within Ray Train's minute."""
     trainer_class, more = (TorchTrainer, {"torch_config": TorchConfig("gloo")}) if exchanging else _ALONE
     return trainer_class(
         work,
@@ -88,7 +90,7 @@ def _trainer(
             name=name,
             storage_path=quoted(str(absolute(place(folder)))),
             failure_config=ray.train.FailureConfig(
-                max_failures=0, max_preemption_failures=0, controller_failure_limit=_RETRIES
+                max_failures=0, max_preemption_failures=0, controller_failure_limit=0
             ),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
@@ -113,26 +115,21 @@ def _in_a_thread(call: Callable[[], Any]) -> Any:
     return future.result()
 
 
-def _translated(error: Exception) -> Exception | None:
-    """What a run that failed shall raise; None where it is worth another try."""
-    failures = _failures(error)
-    for failure in failures:
-        if isinstance(failure, EagleRayError | ray.exceptions.ObjectLostError):
-            return failure
-    if not isinstance(error, ray.train.ControllerError):
-        return None
-    reason = str(failures[0]).strip().splitlines()[0].rstrip(".")
-    address = ray.get_runtime_context().gcs_address
-    return ClusterError(address, f"{reason}; ask for fewer workers, or end what holds the CPUs")
+def _raised_by_work(error: Exception) -> Exception | None:
+    """What would only be raised again, if the run were started again."""
+    return next(
+        (one for one in _failures(error) if isinstance(one, EagleRayError | ray.exceptions.ObjectLostError)), None
+    )
 
 
-def _died(error: Exception, times: int) -> Exception:
+def _given_up(error: Exception, times: int) -> Exception:
     """What a run raises that failed so often: an error of the cluster, or else itself, for it is a bug."""
-    failures = _failures(error)
+    failures, address = _failures(error), ray.get_runtime_context().gcs_address
+    reason = str(failures[0]).strip().splitlines()[0].rstrip(".") if failures else "nodes were taken away"
+    if isinstance(error, ray.train.ControllerError):
+        return ClusterError(address, f"{reason}; ask for fewer workers, or end what holds the CPUs")
     if not all(isinstance(failure, ray.exceptions.RayActorError) for failure in failures):
         return error
-    reason = str(failures[0]).strip().splitlines()[0] if failures else "nodes were taken away"
-    address = ray.get_runtime_context().gcs_address
     return ClusterError(address, f"workers died {times} times ({reason}); look for a lack of memory")
 
 
