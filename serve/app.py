@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from ray.serve.schema import LoggingConfig
 
 from eagleray.continual import FUSION_KIND
 from eagleray.errors import EagleRayError
-from eagleray.storage import ModelStore
+from eagleray.storage import Manifest, ModelStore
 from serve import proxy
 from serve.expert import ExpertHost
 from serve.keys import Keys
@@ -62,9 +63,14 @@ def build(values: dict[str, Any]) -> Application:
         raise UsersMistake(str(error)) from error
     if manifest.kind == FUSION_KIND:  # its one network is in the router
         return _router(settings).bind(settings, keys, [])
-    highest = max(entry.expert for entry in manifest.classes.values())
-    count = math.ceil((highest + 1) / settings.experts_per_deployment)
+    count = math.ceil(_num_experts(manifest) / settings.experts_per_deployment)
     return _router(settings).bind(settings, keys, [_expert(settings, number) for number in range(count)])
+
+
+def _num_experts(manifest: Manifest) -> int:
+    """An expert of a stream's classes, or those of each category's subclasses, which are numbered from its first."""
+    blobs = Counter(name.split("/")[0] for name in manifest.blobs if "/" in name)
+    return max(entry.expert + max(1, blobs[name]) for name, entry in manifest.classes.items())
 
 
 def _router(settings: Settings) -> serve.Deployment:

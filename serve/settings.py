@@ -52,7 +52,7 @@ class Settings(BaseModel):
     """Requests in work of one replica at which autoscaling aims."""
     max_requests: int = Field(64, ge=1)
     """Requests that a router works on at once; more wait."""
-    max_waiting: int = Field(256, ge=0)
+    max_waiting: int = Field(256, ge=1)
     """Requests that wait for a router; more are answered 503 with Retry-After."""
     max_files: int = Field(64, ge=1)
     """Pictures in one request at most."""

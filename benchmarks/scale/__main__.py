@@ -8,9 +8,10 @@ classes a judge is opened on the version and asked where pictures belong. A clas
 fitting it costs far less than in a factory, so that what grows with the number of classes weighs more here than there.
 Pictures to be routed have the grid of the default settings.
 
-Times are of this process's CPU on one thread, and what the k-th class costs is held against the tenth of a second,
-small model that learns the same classes in turn with the large one: a machine's other work slows both. Writes
-scale.json; prints figures, and what straight lines through those from 100 classes on come to at 100,000.
+Times are of this process's CPU on one thread, and what the k-th class costs is held against a second, small model
+that learns the same classes in turn with the large one, as its tenth and those that follow: a machine's other work
+slows both. Writes scale.json; prints figures, and what straight lines through those from 100 classes on come to at
+100,000.
 """
 
 import json

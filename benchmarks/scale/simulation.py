@@ -110,6 +110,10 @@ class Simulation:
 
     def figures(self) -> dict[str, float]:
         """What the model costs as it is now: bytes, seconds, shares."""
+        with threadpool_limits(1):
+            return self._figures()
+
+    def _figures(self) -> dict[str, float]:
         model, manifest = self._learner.model, self._store.current()
         if manifest is None:
             raise ValueError("nothing is learned yet")
@@ -178,8 +182,8 @@ class Simulation:
 def simulate(options: Options, folder: Path) -> Iterator[dict[str, Any]]:
     """Learn class after class; yields what each took, and what the model costs at the numbers that are shown."""
     simulation = small = Simulation(options, folder / "large")
-    shown = {k for k in (*SHOWN, options.classes) if k <= options.classes}
-    windows = [range(k - options.window, k) for k in shown if k - options.window > _TENTH]
+    shown = {k for k in SHOWN if k <= options.classes - options.window} | {options.classes}
+    windows = [range(k - options.window, k) for k in sorted(shown) if k - options.window > _TENTH]
     for step in range(options.classes):
         row: dict[str, Any] = {"k": step + 1, **asdict(simulation.learn(step))}
         for window in windows:

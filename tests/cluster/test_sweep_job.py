@@ -1,5 +1,6 @@
 """A sweep on Ray Tune: as in one process, to the bit, also when its driver is killed on the way."""
 
+import signal
 import subprocess
 import sys
 
@@ -42,6 +43,17 @@ def test_a_sweep_whose_driver_is_killed_resumes_to_what_one_process_finds(sweep,
     for trial in one["trials"]:
         stores = [ModelStore.open(out / "models" / trial["name"] / "model") for out in (alone, spread)]
         assert stores[0].current() == stores[1].current()
+
+
+def test_a_sweep_that_ctrl_c_stops_says_how_to_go_on(sweep, tmp_path, eventually):
+    process = sweep(tmp_path / "out")
+    eventually(lambda: process.poll() is not None or _versions(tmp_path / "out"), within_s=300)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def _finish(process):

@@ -46,6 +46,23 @@ def test_patches_lost_again_and_again_are_an_error_that_names_the_cluster_and_th
     assert isinstance(caught.value.__cause__, PatchesLost)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ray.exceptions.RayActorError(error_msg="died in its creation task\n  File\nWeightsMissing: w.pt"),
+        ray.exceptions.WorkerCrashedError(),
+        ray.exceptions.OutOfMemoryError("w.pt"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_worker_that_always_dies_is_an_error_that_names_the_cluster_the_reason_and_the_cure(error):
+    run, given = lossy(error)
+    with pytest.raises(ClusterError, match=r"head:6379.*again and again \(.+\); .*--resume") as caught:
+        run(Job(), progress=None)
+    assert len(given) == 1
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_other_errors_are_not_tried_again():
     run, given = lossy(ValueError("own"))
     with pytest.raises(ValueError, match="own"):

@@ -99,6 +99,13 @@ def test_a_second_run_into_the_same_folder_is_refused_unless_it_resumes(job):
     assert ModelStore.open(job.out / "model").versions() == (1, 2)
 
 
+def test_a_run_that_was_refused_before_it_learned_anything_can_be_typed_again(job):
+    with pytest.raises(ConfigError, match=r"^--top-k"):
+        run_mixture_job(dataclasses.replace(job, expert="discriminator", top_k=99))
+    run_mixture_job(job)
+    assert ModelStore.open(job.out / "model").versions() == (1, 2)
+
+
 def test_a_run_that_died_between_two_categories_ends_as_if_undisturbed(job, monkeypatch, tmp_path):
     job = dataclasses.replace(job, expert="discriminator")
     undisturbed = dataclasses.replace(job, out=tmp_path / "calm")

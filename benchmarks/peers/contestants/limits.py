@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peers.contestants.contest import Job, clock, load, read_job, write_figures
 from benchmarks.peers.contestants.eagleray_patchcore import EagleRay
-from eagleray.banks import BankConfig, coverage, fit_whitening, sharded_farthest_first
+from eagleray.banks import BankConfig, covering_radius, fit_whitening, sharded_farthest_first
 from eagleray.features import FeaturesConfig
 from eagleray.features.backbone import build_backbone
 
@@ -89,7 +89,7 @@ def fit_parts(ours: EagleRay, job: Job) -> dict[str, float]:
                 [points_ND], job.rows - directions, seed=job.seed, projection_dim=config.projection_dim
             )
         with clock(seconds, "coverage"):
-            coverage(points_ND, kept.rows_MD)
+            covering_radius([points_ND], kept.rows_MD)
     rest = seconds.pop("all") - sum(seconds.values())
     return {**seconds, "calibration and the rest": rest}
 

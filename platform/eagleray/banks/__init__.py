@@ -3,9 +3,8 @@
 from eagleray.banks.bank import BankConfig, ClassBank
 from eagleray.banks.coreset import (
     Coreset,
-    Coverage,
     Selection,
-    coverage,
+    covering_radius,
     farthest_first,
     merge_candidates,
     project,
@@ -20,11 +19,10 @@ __all__ = [
     "BankConfig",
     "ClassBank",
     "Coreset",
-    "Coverage",
     "NearestRows",
     "Selection",
     "Whitening",
-    "coverage",
+    "covering_radius",
     "farthest_first",
     "fit_whitening",
     "merge_candidates",

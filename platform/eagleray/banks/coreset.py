@@ -34,6 +34,8 @@ from eagleray.banks.knn import NearestRows
 _TIE_SHARE = 2.0**-40
 _BLOCK_ROWS = 1024
 _CANDIDATE_SHARE = 64
+_FIRST_SHARE = 8
+_LIKELY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,6 @@ class Selection:
     """Distance to the rows before, in the projection that selected them; the first is infinite."""
     indices_M: Ints
     """Where each row came from: its number among all patches of all shards."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How far points lie from their nearest bank row, full-dimensional; lower is better."""
-
-    radius: float
-    """The largest distance."""
-    mean: float
-    """The mean distance."""
 
 
 def random_projection(dim_in: int, dim_out: int, *, seed: int) -> Floats:
@@ -205,18 +197,26 @@ def sharded_farthest_first(
     return merge_candidates(candidates, num_rows, seed=seed, projection_dim=projection_dim, num_threads=num_threads)
 
 
-def coverage(patches_ND: AnyArray | Iterable[AnyArray], rows_MD: Floats, *, num_threads: int = 1) -> Coverage:
-    """Measure how well the rows cover one array of patches or an iterator of shards, full-dimensional."""
+def covering_radius(shards: Iterable[AnyArray], rows_MD: Floats, *, num_threads: int = 1) -> float:
+    """Return how far the farthest patch lies from its nearest row, full-dimensional; lower is better.
+
+    A patch whose nearest row among the first few is within the largest distance found so far cannot be the farthest,
+    so only the others are compared with all rows. With rows in order of selection these are a small part.
+
+    Raises:
+        ValueError: there is no patch, or a patch or row holds NaN or infinity.
+    """
+    first = NearestRows(rows_MD[: -(-len(rows_MD) // _FIRST_SHARE)], num_threads=num_threads)
     nearest = NearestRows(rows_MD, num_threads=num_threads)
-    radius, total, count = 0.0, 0.0, 0
-    for shard_ND in [patches_ND] if isinstance(patches_ND, np.ndarray) else patches_ND:
-        distances_N1, _ = nearest.search(shard_ND)
-        radius = float(distances_N1.max(initial=radius))
-        total += float(distances_N1.sum(dtype=np.float64))
-        count += len(distances_N1)
-    if count == 0:
+    radius = -1.0
+    for patches_ND in shards:
+        bounds_N = first.search(patches_ND)[0][:, 0]
+        likely_N = np.argsort(bounds_N)[-_LIKELY:]
+        radius = float(nearest.search(patches_ND[likely_N])[0].max(initial=radius))
+        radius = float(nearest.search(patches_ND[bounds_N > radius])[0].max(initial=radius))
+    if radius < 0:
         raise ValueError("there are no patches to cover")
-    return Coverage(radius, total / count)
+    return radius
 
 
 class _Points:

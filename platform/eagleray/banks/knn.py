@@ -42,7 +42,7 @@ class NearestRows:
             raise ValueError("rows hold NaN or infinity")
         self._threads = ThreadpoolController()
         self._num_threads = num_threads
-        # Else faiss 1.15 takes no matrix product below 128,000 numbers in all queries: four times as slow for a picture.
+        # Else faiss 1.15 takes no matrix product for queries of less than 128,000 numbers in all: four times as slow.
         faiss.cvar.distance_compute_blas_threshold = 0
         self._index: Any = faiss.IndexFlatL2(self._rows_MD.shape[1])
         if faiss.get_num_gpus() > 0:

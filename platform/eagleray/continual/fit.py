@@ -13,7 +13,7 @@ from eagleray.banks import (
     BankConfig,
     ClassBank,
     Whitening,
-    coverage,
+    covering_radius,
     farthest_first,
     fit_whitening,
     sharded_farthest_first,
@@ -75,7 +75,7 @@ def fit_class(
         level_rows_L=levels_L,
         calibration_LN=calibration_LN,
         num_images=len(means_ND) + known_images,
-        coverage_radius=coverage((_whitened(shard, whitening) for shard in points), rows_MD).radius,
+        coverage_radius=covering_radius((_whitened(shard, whitening) for shard in points), rows_MD),
         routing_distances_N=_routing_distances(prototypes_KD, calibration, previous),
         provenance=dict(update.provenance),
     )
@@ -190,8 +190,12 @@ def _calibrate(
     rows_MD: Floats, whitening: Whitening | None, levels_L: Ints, calibration: Sequence[Halves], scoring: ScoringConfig
 ) -> Floats:
     """Scores (L, N) of held-out good pictures against each prefix of the rows."""
-    pictures = [picture_HWD.astype(np.float32) for shard in calibration for picture_HWD in shard]
-    experts = [BankExpert(rows_MD[:rows], whitening) for rows in levels_L]
+    pictures = [
+        _whitened(picture_HWD.reshape(-1, picture_HWD.shape[-1]), whitening).reshape(picture_HWD.shape)
+        for shard in calibration
+        for picture_HWD in shard
+    ]
+    experts = [BankExpert(rows_MD[:rows]) for rows in levels_L]
     scores = [[image_score(expert.patch_scores(picture), scoring) for picture in pictures] for expert in experts]
     return np.array(scores, np.float32)
 

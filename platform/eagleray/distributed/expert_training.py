@@ -14,6 +14,7 @@ import ray.train
 from eagleray.arrays import Floats
 from eagleray.distributed.metrics import training_seconds
 from eagleray.distributed.train_runs import run_workers
+from eagleray.errors import StoreError
 from eagleray.experts.expert_task import ExpertTask, finished_expert, train_expert
 
 
@@ -40,7 +41,7 @@ def train_experts(
 
     Raises:
         TrainingDiverged: an expert's loss is not a number; experts that were finished by then stay so.
-        StoreError: the folder cannot be used.
+        StoreError: the folder cannot be used, or is another one on a worker's node.
         ClusterError: workers die again and again, or find no room.
     """
     assert len({task.key for task in tasks}) == len(tasks), "two tasks with one key"
@@ -60,5 +61,11 @@ def train_experts(
 
     if todo:
         run_workers(take_turns, name="experts", folder=folder, workers=workers, gpus_per_worker=gpus_per_slot)
-    weights = [finished_expert(task.key, folder) for task in tasks]
-    return [tensors for tensors in weights if tensors is not None]
+    return [_written(task, folder) for task in tasks]
+
+
+def _written(task: ExpertTask, folder: str) -> dict[str, Floats]:
+    weights = finished_expert(task.key, folder)
+    if weights is None:
+        raise StoreError(folder, "a worker's weights are not here; --out has to be a folder that all nodes reach")
+    return weights

@@ -70,7 +70,7 @@ class MixtureJob:
     resume: bool = False
     """Go on with an interrupted run."""
     address: str | None = None
-    """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    """Ray cluster to join, such as auto or host:6379; "none" runs in this process, without Ray."""
     profile: bool = False
     """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     categories: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ def run_mixture_job(job: MixtureJob, *, progress: Progress = silent) -> dict[str
         The results, as they were written.
     """
     start, timeline = perf_counter(), Timeline(MIXTURE_JOB, wanted=job.profile)
-    if not job.resume and (job.out / "model" / "CURRENT").exists():
+    if not job.resume and _has_learned(job.out / "model"):
         raise ConfigError("--out", "a new folder, or --resume to go on with the run in it", str(job.out))
     with timeline.stage("read"):
         categories = _open_data(job)
@@ -308,6 +308,10 @@ class _Run:
             **tables,
             "warnings": [f"picture left out: {one.path}: {one.reason}" for data in self._data for one in data.skipped],
         }
+
+
+def _has_learned(model: Path | Uri) -> bool:
+    return (model / "CURRENT").exists() and ModelStore.open(model).current() is not None
 
 
 def _open_data(job: MixtureJob) -> tuple[SubclassedCategory, ...]:

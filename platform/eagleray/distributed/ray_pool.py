@@ -7,6 +7,7 @@ on a node that died are gone: whoever needs them gets an `ObjectLostError` (see 
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -212,7 +213,7 @@ def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolCo
     # OMP_NUM_THREADS follows num_cpus, and so do the threads of onnxruntime, on purpose: one worker, its own cores.
     options = {
         "num_cpus": min(config.threads_per_worker, max(cpus) or config.threads_per_worker),
-        "num_gpus": min(1.0, gpus / count) if gpus else None,
+        "num_gpus": 1 / math.ceil(count / gpus) if gpus else None,  # a share lies on one GPU
         "max_restarts": -1,
     }
     blob, device = store.put_blob(extractor.onnx), "cuda" if gpus else "cpu"

@@ -11,6 +11,7 @@ from eagleray.config import check_at_least
 from eagleray.continual import ExpertPool
 from eagleray.distributed.expert_training import train_experts
 from eagleray.distributed.router_training import train_routers
+from eagleray.distributed.train_runs import room
 from eagleray.errors import ConfigError
 from eagleray.experts.expert_task import ExpertTask
 from eagleray.routing import RoutingNetwork
@@ -48,11 +49,8 @@ class RayTrainer:
 
     def __init__(self, folder: str, pool: ExpertPool, config: TrainConfig) -> None:
         self._folder, self._pool, self._config = folder, pool, config
-        resources = ray.cluster_resources()
-        gpus = resources.get("GPU", 0.0)
-        self._gpus_per_slot = (config.gpus_per_slot or 1.0) if gpus else 0.0
-        room = gpus / self._gpus_per_slot if gpus else resources.get("CPU", 1.0)
-        self._slots = config.slots or max(1, int(room))
+        self._gpus_per_slot = (config.gpus_per_slot or 1.0) if ray.cluster_resources().get("GPU") else 0.0
+        self._slots = config.slots or room(self._gpus_per_slot)
 
     def train_routers(self, tasks: Sequence[RouterTask]) -> list[RoutingNetwork]:
         """Routing networks, in order, each trained data-parallel."""

@@ -24,7 +24,8 @@ def spread(
 ) -> Iterator[tuple[int, Any]]:
     """Give each part to the least busy of the workers that answer, a few at a time; yields as they finish.
 
-    A worker whose node died may find no room on the others, ever: what it had in hands goes to those that answer.
+    A worker whose node died may find no room on the others, ever: what it had in hand goes to those that answer. One
+    that cannot be made, say because its node lacks a file, is done without while there are others.
 
     Args:
         workers: actors that are restarted, but whose tasks are not retried.
@@ -37,6 +38,7 @@ def spread(
 
     Raises:
         EagleRayError: raised by a piece of work.
+        RayActorError: no worker could be made, or a piece of work killed all that touched it.
     """
     called = {call(worker): at for at, worker in enumerate(workers)}
     load: dict[int, int] = {}
@@ -49,7 +51,14 @@ def spread(
             load[at] += 1
         (done, *_), _ = ray.wait([*pending, *called], num_returns=1)
         if done in called:
-            load[called.pop(done)] = 0
+            at = called.pop(done)
+            try:
+                ray.get(done)
+            except ray.exceptions.RayActorError:
+                if not called and not load:
+                    raise
+            else:
+                load[at] = 0
             continue
         number, at = pending.pop(done)
         if at in load:

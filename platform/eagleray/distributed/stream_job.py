@@ -72,7 +72,7 @@ class StreamJob:
     resume: bool = False
     """Go on with an interrupted run."""
     address: str | None = None
-    """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    """Ray cluster to join, such as auto or host:6379; "none" runs in this process, without Ray."""
     remove: tuple[str, ...] = ()
     """Products to forget, before anything is learned."""
     publish: bool = False

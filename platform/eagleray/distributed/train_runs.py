@@ -52,7 +52,7 @@ def run_workers(
     """
     failures, grows = 0, gpus_per_worker > 0  # a cluster that scales gets GPUs for as many workers as are asked for
     while True:
-        size = workers if grows else min(workers, _room(gpus_per_worker))
+        size = workers if grows else min(workers, room(gpus_per_worker))
         try:
             return _in_a_thread(_trainer(work, name, folder, size, gpus_per_worker, exchanging).fit).return_value
         except ray.train.TrainingFailedError as error:
@@ -66,11 +66,10 @@ def run_workers(
             raise ClusterError(address, "the controller of Ray Train died; run the same command again") from error
 
 
-def _room(gpus_per_worker: float) -> int:
-    """Workers that there is room for, by whole CPUs or shares of a GPU of each node; at least one."""
-    kind, each = ("GPU", gpus_per_worker) if gpus_per_worker else ("CPU", 1.0)
-    held = [node["Resources"].get(kind, 0.0) for node in ray.nodes() if node["Alive"]]
-    return max(1, sum(int(one / each + 1e-6) for one in held))
+def room(gpus_per_worker: float = 0.0) -> int:
+    """Workers that the cluster has room for, by whole CPUs, or by shares of a GPU, of which each lies on one GPU."""
+    kind, on_each = ("GPU", int(1 / gpus_per_worker + 1e-6)) if gpus_per_worker else ("CPU", 1)
+    return max(1, on_each * sum(int(node["Resources"].get(kind, 0)) for node in ray.nodes() if node["Alive"]))
 
 
 def _trainer(

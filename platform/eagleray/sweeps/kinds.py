@@ -35,7 +35,7 @@ class SweepJob:
     resume: bool = False
     """Go on with an interrupted sweep."""
     address: str | None = None
-    """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    """Ray cluster to join, such as auto or host:6379; "none" runs in this process, without Ray."""
     profile: bool = False
     """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     orders: int = 3

@@ -32,6 +32,7 @@ from eagleray.continual import EvaluationConfig, Progress, silent
 from eagleray.data import RgbdCategory, image_digest, open_rgbd, write_solids
 from eagleray.data.demo import data_or_demo
 from eagleray.distributed import peak_rss_mb
+from eagleray.distributed.losses import resumed
 from eagleray.distributed.timeline import Timeline
 from eagleray.errors import ConfigError
 from eagleray.experts import ScoringConfig
@@ -69,7 +70,7 @@ class SearchJob:
     resume: bool = False
     """Go on with an interrupted run."""
     address: str | None = None
-    """Ray cluster to join, such as auto or ray://host:10001; "none" runs in this process, without Ray."""
+    """Ray cluster to join, such as auto or host:6379; "none" runs in this process, without Ray."""
     profile: bool = False
     """Write a timeline of driver and workers, timeline.json among the results, for ui.perfetto.dev or chrome://tracing."""
     categories: tuple[str, ...] = ()
@@ -190,6 +191,7 @@ def read_genotype(path: Path) -> Genotype:
     return genotype
 
 
+@resumed
 def run_search_job(job: SearchJob, *, progress: Progress = silent) -> dict[str, Any]:
     """Search, train, judge, and write `results.json`, `genotype.json`, `scores.parquet`, `report.html` and two folders.
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import pickle
 import textwrap
 from collections.abc import Callable, Sequence
@@ -165,6 +166,7 @@ class TuneRunner:
                     verbose=0,
                 ),
             )
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # on Ctrl-C, Tune would hand over trials as they are
         with contextlib.redirect_stdout(io.StringIO()):  # Tune's own tables: the job has a progress line
             results = tuner.fit()
         found = {result.config["number"]: result for result in results}

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from eagleray.banks import BankConfig, coverage, farthest_first
+from eagleray.banks import BankConfig, covering_radius, farthest_first
 from eagleray.continual import ExpertUpdate, MecadConfig, update_expert
 from eagleray.experts import BankExpert, ScoringConfig, image_score
 
@@ -65,10 +65,10 @@ def test_plain_rows_are_patches_of_the_class_in_farthest_first_order():
     points_ND = np.concatenate(pictures(20)).reshape(-1, DIM).astype(np.float32)
     everything = {tuple(point) for point in points_ND}
     assert all(tuple(row) in everything for row in bank.rows_MD)
-    radii = [coverage([points_ND], bank.rows_MD[:rows]).radius for rows in (10, 30, 60, 100)]
+    radii = [covering_radius([points_ND], bank.rows_MD[:rows]) for rows in (10, 30, 60, 100)]
     assert radii == sorted(radii, reverse=True)
     best = farthest_first(points_ND, 100, seed=0)
-    assert radii[-1] <= 2 * coverage([points_ND], points_ND[best.indices_M]).radius
+    assert radii[-1] <= 2 * covering_radius([points_ND], points_ND[best.indices_M])
     assert bank.coverage_radius == pytest.approx(radii[-1], rel=1e-5)
 
 

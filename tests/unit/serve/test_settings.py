@@ -16,7 +16,7 @@ WRONG = [
     *((name, value) for name in ("router_cpus", "router_gpus", "batch_wait_s", "expert_cpus") for value in (-1, "inf")),
     *(("false_alarm_rate", value) for value in (0, 1, "1.5", -0.1, "nan", "5%")),
     *(("version", value) for value in (0, -1, "x", "1.5")),
-    ("max_waiting", -1),
+    *(("max_waiting", value) for value in (0, -1)),
     ("max_megapixels", 179),
     ("model", ""),
     ("model", 3),
