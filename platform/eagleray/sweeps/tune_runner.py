@@ -81,10 +81,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, number: int) -> None:
         """From the last state that was kept: Tune's own notes of it may be what a killed driver left half written."""
-        self._run = self._material.begin(self._specs[number])
-        state = _last_state(uris.place(self._folders[number]))
-        if state is not None:
-            self._run.restore(state)
+        self._run, self._steps = self._material.begin(self._specs[number]), 0
+        kept = _last_kept(uris.place(self._folders[number]))
+        if kept is not None:
+            self._restore(kept)
+
+    def _restore(self, kept: dict[str, Any]) -> None:
+        self._steps = kept["steps"]
+        self._run.restore(kept["state"])
 
     def step(self) -> dict[str, Any]:
         """One step; none, where all of them were taken before, or where a node took along what the trial needs."""
@@ -93,19 +97,21 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             try:
                 with self._metrics.step():
                     found = self._run.step()
+                self._steps += 1
                 self._metrics.found(found["merit"], done=self._run.done)
             except ray.exceptions.ObjectLostError:  # Tune would try the same again, and tell of it at length
                 lost = True
         finished = self._run.done
-        return {**found, "rss_mb": peak_rss_mb(), "lost": lost, "finished": finished, "done": finished or lost}
+        about = {"steps": self._steps, "rss_mb": peak_rss_mb(), "lost": lost, "finished": finished}
+        return {**found, **about, "done": finished or lost}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Keep what the next step depends on."""
-        torch.save(self._run.state(), Path(checkpoint_dir) / _STATE)
+        torch.save({"steps": self._steps, "state": self._run.state()}, Path(checkpoint_dir) / _STATE)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from there."""
-        self._run.restore(_load(Path(checkpoint_dir)))
+        self._restore(_load(Path(checkpoint_dir)))
 
 
 class TuneRunner:
@@ -198,7 +204,8 @@ class TuneRunner:
 
     def _scheduler(self, material: Material[SpecT]) -> ASHAScheduler:
         most = max(material.most_steps, self._config.grace + 1)
-        return ASHAScheduler(max_t=most, grace_period=self._config.grace, reduction_factor=2)
+        # Not Tune's own count, which starts anew where its notes were lost, while trials go on from their last states.
+        return ASHAScheduler("steps", max_t=most, grace_period=self._config.grace, reduction_factor=2)
 
     def _outcome(self, spec: SpecT, result: Any, name: str) -> Outcome[SpecT]:
         if result.error is not None:
@@ -208,7 +215,7 @@ class TuneRunner:
             reason = str(result.error).strip().splitlines()[-1]
             raise ResultsError(result.path, f"trial {name} failed ({reason}); run again with --resume")
         with result.checkpoint.as_directory() as folder:
-            state = _load(Path(folder))
+            state = _load(Path(folder))["state"]
         self.peak_rss_mb = max(self.peak_rss_mb, result.metrics["rss_mb"])
         return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
 
@@ -238,8 +245,8 @@ def _forget(where: uris.Place) -> None:
         note.unlink()
 
 
-def _last_state(folder: uris.Place) -> dict[str, Any] | None:
-    """The latest state in a trial's folder that is whole; None without any."""
+def _last_kept(folder: uris.Place) -> dict[str, Any] | None:
+    """The latest state in a trial's folder that is whole, with the number of steps to it; None without any."""
     states: list[uris.Place] = [*folder.glob(f"checkpoint_*/{_STATE}")]
     states.sort(key=uris.changed_ns, reverse=True)
     for path in states:
@@ -251,8 +258,8 @@ def _last_state(folder: uris.Place) -> dict[str, Any] | None:
 
 
 def _load(folder: uris.Place) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(io.BytesIO((folder / _STATE).read_bytes()), weights_only=True)
-    return state
+    kept: dict[str, Any] = torch.load(io.BytesIO((folder / _STATE).read_bytes()), weights_only=True)
+    return kept
 
 
 def _call(function: Callable[..., Result], item: Any, *shared: Any) -> Result:
