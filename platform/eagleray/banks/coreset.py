@@ -209,11 +209,11 @@ def covering_radius(shards: Iterable[AnyArray], rows_MD: Floats, *, num_threads:
     first = NearestRows(rows_MD[: -(-len(rows_MD) // _FIRST_SHARE)], num_threads=num_threads)
     nearest = NearestRows(rows_MD, num_threads=num_threads)
     radius = -1.0
-    for patches_ND in shards:
-        bounds_N = first.search(patches_ND)[0][:, 0]
-        likely_N = np.argsort(bounds_N)[-_LIKELY:]
-        radius = float(nearest.search(patches_ND[likely_N])[0].max(initial=radius))
-        radius = float(nearest.search(patches_ND[bounds_N > radius])[0].max(initial=radius))
+    for patches_BD in (shard_ND[block] for shard_ND in shards for block in _blocks(shard_ND)):
+        bounds_B = first.search(patches_BD)[0][:, 0]
+        likely_B = np.argsort(bounds_B)[-_LIKELY:]
+        radius = float(nearest.search(patches_BD[likely_B])[0].max(initial=radius))
+        radius = float(nearest.search(patches_BD[bounds_B > radius])[0].max(initial=radius))
     if radius < 0:
         raise ValueError("there are no patches to cover")
     return radius
