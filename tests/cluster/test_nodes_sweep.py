@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -46,10 +47,15 @@ def test_a_sweep_that_loses_a_node_with_pictures_nobody_has_seen_embeds_them_aga
     nodes, sweep, alone, tmp_path, eventually
 ):
     job = sweep(tmp_path / "out", nodes.address)
-    _wait(eventually, job, lambda: list(tmp_path.glob("out/trials/*/tuner.pkl")))  # embedded, and no trial is there
+    held = Counter()
+
+    def embedded():  # and no trial is there
+        held.update(nodes.objects())
+        return list(tmp_path.glob("out/trials/*/tuner.pkl"))
+
+    _wait(eventually, job, embedded)
     job.send_signal(signal.SIGSTOP)  # nor will one come before the node is gone, and copy what shall be lost
     assert not nodes.actors("Trial")
-    held = nodes.objects()
     doomed = max((1, 2, 3), key=held.__getitem__)
     assert held[doomed]
     nodes.kill(doomed)

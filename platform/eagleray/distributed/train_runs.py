@@ -1,6 +1,7 @@
 """Runs of Ray Train: a group of workers that carry out one function together, started again when one of them dies."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -16,6 +17,8 @@ from eagleray.uris import Place, absolute, place, quoted
 _RETRIES = 3
 """How often a run is started again. Not for ever: what kills every worker that touches it, and a group for which there
 never is room, have to surface."""
+_MISSED_S = 10.0
+"""Seconds until Ray may have missed a node whose workers it has missed already: a group too large would wait a minute."""
 
 
 def run_workers(
@@ -60,7 +63,9 @@ def run_workers(
             problem = _raised_by_work(error)
             if problem or failures > _RETRIES:
                 raise problem or _given_up(error, failures) from error
-            grows = grows and isinstance(error, ray.train.ControllerError)
+            if not isinstance(error, ray.train.ControllerError):
+                grows = False
+                time.sleep(_MISSED_S)
         except ray.exceptions.RayActorError as error:
             address = ray.get_runtime_context().gcs_address
             raise ClusterError(address, "the controller of Ray Train died; run the same command again") from error
