@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_a_sweep_that_loses_a_node_with_pictures_nobody_has_seen_embeds_them_aga
     nodes, sweep, alone, tmp_path, eventually
 ):
     job = sweep(tmp_path / "out", nodes.address)
-    held = Counter()
+    held = {}
 
     def embedded():  # and no trial is there
         held.update(nodes.objects())

@@ -18,7 +18,7 @@ _RETRIES = 3
 """How often a run is started again. Not for ever: what kills every worker that touches it, and a group for which there
 never is room, have to surface."""
 _MISSED_S = 10.0
-"""Seconds until Ray may have missed a node whose workers it has missed already: a group too large would wait a minute."""
+"""Seconds until Ray may have missed a node, too, whose workers it has missed: too large a group would wait a minute."""
 
 
 def run_workers(
