@@ -26,7 +26,7 @@ class DistanceBounds:
         sample_SD = points_MD[:: -(-len(points_MD) // _SAMPLE)].astype(np.float64)
         self._centre_D = sample_SD.mean(axis=0)
         sample_SD -= self._centre_D
-        self._directions_DJ = np.linalg.eigh(sample_SD.T @ sample_SD)[1][:, -num_directions:]
+        self._directions_DJ = np.ascontiguousarray(np.linalg.eigh(sample_SD.T @ sample_SD)[1][:, -num_directions:])
         blocks = range(0, len(points_MD), _BLOCK_ROWS)
         self._codes_MJ = np.concatenate([self._encode(points_MD[i : i + _BLOCK_ROWS]) for i in blocks])
         self._squares_M = np.square(self._codes_MJ).sum(axis=1)
