@@ -2,7 +2,7 @@
 #   make demo    install, then learn ten generated products on Ray and report      make check   lint, types, layers
 #   make test    install, then the tests
 #   make test-chaos TIMES=10    those in which one of three nodes dies, ten times in a row; not in make test
-#   make bench DATA=DIR         beside other libraries, which get an environment of their own (7 GB); 45 minutes
+#   make bench DATA=DIR         beside other libraries, which get an environment of their own (7 GB); an hour
 #   make bench-quick DATA=DIR   the same in small: shows that it works, no figures to quote
 #   make bench-class-cost       what learning one more class costs, stage by stage
 #   make bench-shift DATA=DIR   products under tints and exposures that were never learned

@@ -1,6 +1,6 @@
 """What any number of products costs: rows, memory, time to learn one more, time to route a picture, network.
 
-python -m benchmarks.scale                            2,000 classes, 200 experts; five minutes of one core
+python -m benchmarks.scale                            2,000 classes, 200 experts; ten minutes of one core
 
 Features are synthetic (`products`), so no backbone runs; everything else is what a run and a service do. The
 learner assigns, fits a bank of 400 vectors and commits a version of the model for each class; at some numbers of
