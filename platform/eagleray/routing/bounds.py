@@ -22,7 +22,7 @@ class DistanceBounds:
         num_directions: directions of a code; the more, the tighter the bounds and the slower.
     """
 
-    def __init__(self, points_MD: Floats, *, num_directions: int = 64) -> None:
+    def __init__(self, points_MD: Floats, *, num_directions: int = 32) -> None:
         sample_SD = points_MD[:: -(-len(points_MD) // _SAMPLE)].astype(np.float64)
         self._centre_D = sample_SD.mean(axis=0)
         sample_SD -= self._centre_D
