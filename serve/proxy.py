@@ -5,14 +5,15 @@ sets that for the Ray it starts; for a cluster that runs already it must have be
 """
 
 import json
-from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.problems import MEDIA_TYPE, RETRY_AFTER_S, document
+
 IMPORT_PATH = "serve.proxy:middlewares"
-_RETRY_AFTER_S = b"1"
-_STATUS = {503: "Service Unavailable", 408: "Request Timeout", 429: "Too Many Requests"}
+_BUSY = (408, 429, 503)
+_MEDIA_TYPE = MEDIA_TYPE.encode()
 
 
 def middlewares() -> list[Middleware]:
@@ -47,7 +48,7 @@ class _Answer:
             self._status = message["status"]
             # Ray's own refusals (too busy, no replica) are plain text; problem documents are ours and go through.
             types = [value for name, value in message.get("headers", []) if name.lower() == b"content-type"]
-            self._replaced = self._status in _STATUS and types[:1] != [b"application/problem+json"]
+            self._replaced = self._status in _BUSY and types[:1] != [_MEDIA_TYPE]
         if not self._replaced:
             await self._send(message)
 
@@ -55,14 +56,11 @@ class _Answer:
         if self._status and not self._replaced:
             return
         status = self._status or 503
+        ids = [value for name, value in self._scope["headers"] if name.lower() == b"x-request-id"][:1]
         detail = "the service lost a replica or is busy; send the request again"
-        found: dict[str, Any] = {"type": "about:blank", "title": _STATUS[status], "status": status, "detail": detail}
-        ids = [value for name, value in self._scope["headers"] if name.lower() == b"x-request-id"]
-        if ids:
-            found["request_id"] = ids[0].decode("latin-1")
-        headers = [(b"content-type", b"application/problem+json"), (b"retry-after", _RETRY_AFTER_S)]
-        headers += [(b"x-request-id", request_id) for request_id in ids[:1]]
-        body = json.dumps(found).encode()
+        body = json.dumps(document(status, detail, request_id=ids[0].decode("latin-1") if ids else None)).encode()
+        headers = [(b"content-type", _MEDIA_TYPE), (b"retry-after", str(RETRY_AFTER_S).encode())]
+        headers += [(b"x-request-id", request_id) for request_id in ids]
         start = {"type": "http.response.start", "status": status}
         await self._send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await self._send({"type": "http.response.body", "body": body})
