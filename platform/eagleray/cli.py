@@ -258,7 +258,19 @@ class Publish:
             print(f"version {version} answers at {client.address}, {took_s:.1f} s after publishing")
 
 
-COMMANDS: tuple[type[Command], ...] = (Score, Versions, Rollback, Publish, Report, DemoData)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clean:
+    """Free what no version of a model names, such as leftovers of killed runs; not while a job learns into it."""
+
+    model: Annotated[str, arg(metavar="STORE")]
+    """Model store: a folder such as runs/mecad/model, or a URI."""
+
+    def run(self) -> None:
+        """Delete, and say how much that was."""
+        print(f"{ModelStore.open(self.model).remove_unused() / 1e6:,.1f} MB freed")
+
+
+COMMANDS: tuple[type[Command], ...] = (Score, Versions, Rollback, Publish, Clean, Report, DemoData)
 
 
 def main() -> int:

@@ -267,6 +267,7 @@ MISTAKES = {
     "unknown command": (("scoer", PICTURE), "scoer"),
     "nothing to report on": (("report", "{data}"), "results.json"),
     "rollback to nowhere": (("rollback", "--model", MODEL, "9"), "no version 9"),
+    "cleaning no store": (("clean", "--model", "{data}"), "no model store here"),
     "unknown product": (("demo-data", "{data}/demo", "--classes", "spaceship"), "spaceship"),
     "unknown category of textures": (("demo-data", "{data}/demo", "--kind", "textures", "--classes", "wood"), "wood"),
     "unknown solid": (("demo-data", "{data}/demo", "--kind", "solids", "--classes", "wood"), "wood"),
@@ -298,6 +299,14 @@ def test_versions_are_listed_and_the_one_in_use_is_marked(run_cli, copy):
     _, lines, _ = run_cli("versions", "--model", copy.uri)
     rows = [line.split()[:-1] for line in lines if "learn" in line]
     assert rows == [["1", "-", "learn", "dots", "0", "1"], ["*", "2", "1", "learn", "stripes", "0", "2"]]
+
+
+def test_clean_frees_what_no_version_names(run_cli, copy):
+    used = set(Path(copy.uri, "blobs").iterdir())
+    copy.put_blob(bytes(2_500_000))
+    assert run_cli("clean", "--model", copy.uri) == (0, ["2.5 MB freed"], [])
+    assert set(Path(copy.uri, "blobs").iterdir()) == used
+    assert run_cli("clean", "--model", copy.uri) == (0, ["0.0 MB freed"], [])
 
 
 def test_a_rollback_is_what_the_next_score_uses(run_cli, copy, tests):
