@@ -119,6 +119,7 @@ class StreamTrial:
         self._taken = 0
         self._seconds = 0.0
         self._merit: float | None = None
+        self._row: dict[str, Any] | None = None
 
     @property
     def done(self) -> bool:
@@ -133,17 +134,18 @@ class StreamTrial:
         if self._material.anomalies:
             self._merit = self._measure_merit(self._run.model)
         self._seconds += time.perf_counter() - start
-        last = stream_figures(self._run.steps())["stream"][-1]
-        found = {"image_auroc": last["mean_image_auroc"], "forgetting": last["mean_forgetting"], "merit": self._merit}
+        self._row = self._figures()
+        found = {name: self._row[name] for name in ("image_auroc", "forgetting", "merit")}
         return {name: float("nan") if value is None else value for name, value in found.items()}
 
     def state(self) -> dict[str, Any]:
         """How far it is, and what came of it so far."""
-        return {"taken": self._taken, "seconds": self._seconds, "merit": self._merit, "row": self._row()}
+        return {"taken": self._taken, "seconds": self._seconds, "merit": self._merit, "row": self._row}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave; its store may be a step ahead, which is then not learned again."""
-        self._taken, self._seconds, self._merit = int(state["taken"]), float(state["seconds"]), state["merit"]
+        self._taken, self._seconds = int(state["taken"]), float(state["seconds"])
+        self._merit, self._row = state["merit"], state["row"]
 
     def _measure_merit(self, model: Model) -> float | None:
         """Mean image AUROC of held-out good pictures against pictures with synthetic anomalies, category known."""
@@ -159,7 +161,7 @@ class StreamTrial:
             found.append(auroc(np.concatenate([good_N, np.array(bad, np.float32)]), labels))
         return _mean(found)
 
-    def _row(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Any]:
         """What `results.json` says of the trial."""
         steps = self._run.steps()
         figures = stream_figures(steps)

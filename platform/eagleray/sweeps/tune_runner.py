@@ -3,9 +3,7 @@
 import contextlib
 import importlib.util
 import io
-import json
 import os
-import pickle
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,8 @@ from eagleray.distributed.metrics import TrialMetrics
 from eagleray.errors import ConfigError, EagleRayError, ResultsError
 from eagleray.trials import Item, Material, Outcome, Result, Shared, SpecT
 
-_STATE = "state.pt"
+_STATE, _STOPPED = "state.pt", "stopped"
+"""Files of a trial: its last state, in the folder of a checkpoint; and, where ASHA stopped it, a mark."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,42 +79,60 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def _begin(self, number: int) -> None:
-        """From the last state that was kept: Tune's own notes of it may be what a killed driver left half written."""
-        self._run, self._steps = self._material.begin(self._specs[number]), 0
-        kept = _last_kept(uris.place(self._folders[number]))
+        """From the last state that was kept."""
+        folder = uris.place(self._folders[number])
+        self._run, self._steps, self._found = self._material.begin(self._specs[number]), 0, {"merit": float("nan")}
+        self._stopped = (folder / _STOPPED).exists()
+        kept = _last_kept(folder)
         if kept is not None:
             self._restore(kept)
 
     def _restore(self, kept: dict[str, Any]) -> None:
-        self._steps = kept["steps"]
+        self._steps, self._found = kept["steps"], kept["found"]
         self._run.restore(kept["state"])
 
     def step(self) -> dict[str, Any]:
-        """One step; none, where all of them were taken before, or where a node took along what the trial needs."""
-        found, lost = {"merit": float("nan")}, False
-        if not self._run.done:
+        """One step; none, where the trial was over before, or where a node took along what it needs."""
+        lost = False
+        if not (self._run.done or self._stopped):
             try:
                 with self._metrics.step():
-                    found = self._run.step()
+                    self._found = {name: float(value) for name, value in self._run.step().items()}
                 self._steps += 1
-                self._metrics.found(found["merit"], done=self._run.done)
+                self._metrics.found(self._found["merit"], done=self._run.done)
             except ray.exceptions.ObjectLostError:  # Tune would try the same again, and tell of it at length
                 lost = True
         finished = self._run.done
         about = {"steps": self._steps, "rss_mb": peak_rss_mb(), "lost": lost, "finished": finished}
-        return {**found, **about, "done": finished or lost}
+        return {**self._found, **about, "done": finished or lost or self._stopped}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Keep what the next step depends on."""
-        torch.save({"steps": self._steps, "state": self._run.state()}, Path(checkpoint_dir) / _STATE)
+        """Keep what the next step depends on, and what the last one found."""
+        kept = {"steps": self._steps, "found": self._found, "state": self._run.state()}
+        torch.save(kept, Path(checkpoint_dir) / _STATE)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from there."""
         self._restore(_load(Path(checkpoint_dir)))
 
 
+class _Stops(tune.Callback):  # type: ignore[misc]
+    """Marks the trials that ASHA stops, so that whoever goes on with an interrupted set leaves them stopped."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = folders
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Tune in the driver."""
+        if not (trial.last_result["finished"] or trial.last_result["lost"]):
+            (uris.place(self._folders[trial.config["number"]]) / _STOPPED).write_text("by ASHA\n")
+
+
 class TuneRunner:
     """Runs trials by Ray Tune; Ray has to be connected.
+
+    An interrupted set of trials is begun anew, and each trial goes on from its own last state. What Tune notes of a set
+    it writes in place, so a driver that is killed may leave half of it, and is not used.
 
     Args:
         folder: for the trials' states: a folder or URI that all nodes can reach.
@@ -141,43 +158,38 @@ class TuneRunner:
             return []
         names = [f"{number:02d}-{getattr(spec, 'name', name)}-seed{spec.seed}" for number, spec in enumerate(specs)]
         place = f"{name}-{fingerprint(specs)}"
-        where = uris.place(self._folder) / place
-        folders = [str(where / one) for one in names]
+        folders = [str(uris.place(self._folder) / place / one) for one in names]
         trainable = tune.with_resources(
             tune.with_parameters(Trial, trials=name, specs=tuple(specs), material=material, folders=folders),
             {"cpu": self._config.cpus},
         )
         trainable.__qualname__ = Trial.__qualname__  # what Ray's dashboard calls the class, else that of a wrapper
-        if _is_whole(where):
-            tuner = tune.Tuner.restore(uris.quoted(str(where)), trainable, resume_errored=True)
-        else:
-            tuner = tune.Tuner(
-                trainable,
-                param_space={"number": tune.grid_search(list(range(len(specs))))},
-                tune_config=tune.TuneConfig(
-                    metric="merit",
-                    mode="max",
-                    scheduler=self._scheduler(material) if stop_early else None,
-                    max_concurrent_trials=self._config.concurrent or None,
-                    reuse_actors=True,
-                    trial_name_creator=lambda trial: names[trial.config["number"]],
-                    trial_dirname_creator=lambda trial: names[trial.config["number"]],
-                ),
-                run_config=tune.RunConfig(
-                    name=place,
-                    storage_path=uris.quoted(self._folder),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
-                    failure_config=tune.FailureConfig(max_failures=self._config.max_failures),
-                    callbacks=self._callbacks(place),
-                    verbose=0,
-                ),
-            )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"number": tune.grid_search(list(range(len(specs))))},
+            tune_config=tune.TuneConfig(
+                metric="merit",
+                mode="max",
+                scheduler=self._scheduler(material) if stop_early else None,
+                max_concurrent_trials=self._config.concurrent or None,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: names[trial.config["number"]],
+                trial_dirname_creator=lambda trial: names[trial.config["number"]],
+            ),
+            run_config=tune.RunConfig(
+                name=place,
+                storage_path=uris.quoted(self._folder),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=self._config.max_failures),
+                callbacks=[_Stops(folders), *self._callbacks(place)],
+                verbose=0,
+            ),
+        )
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # on Ctrl-C, Tune would hand over trials as they are
         with contextlib.redirect_stdout(io.StringIO()):  # Tune's own tables: the job has a progress line
             results = tuner.fit()
         found = {result.config["number"]: result for result in results}
         if any((result.metrics or {}).get("lost") for result in results):
-            _forget(where)
             raise PatchesLost
         return [self._outcome(spec, found[number], names[number]) for number, spec in enumerate(specs)]
 
@@ -204,7 +216,7 @@ class TuneRunner:
 
     def _scheduler(self, material: Material[SpecT]) -> ASHAScheduler:
         most = max(material.most_steps, self._config.grace + 1)
-        # Not Tune's own count, which starts anew where its notes were lost, while trials go on from their last states.
+        # Not Tune's own count, which starts anew with each attempt, while trials go on from their last states.
         return ASHAScheduler("steps", max_t=most, grace_period=self._config.grace, reduction_factor=2)
 
     def _outcome(self, spec: SpecT, result: Any, name: str) -> Outcome[SpecT]:
@@ -218,31 +230,6 @@ class TuneRunner:
             state = _load(Path(folder))["state"]
         self.peak_rss_mb = max(self.peak_rss_mb, result.metrics["rss_mb"])
         return Outcome(spec=spec, state=state, stopped=None if result.metrics["finished"] else "asha")
-
-
-def _is_whole(where: uris.Place) -> bool:
-    """Whether Tune's notes on a set of trials are there; half-written ones are deleted, so that it begins new ones.
-
-    Tune writes them in place, so a driver that is killed meanwhile leaves a file without its end.
-    """
-    notes: list[uris.Place] = [*where.glob("*.json")]
-    try:
-        for note in notes:
-            json.loads(note.read_text())
-        whole = (where / "tuner.pkl").read_bytes().endswith(pickle.STOP)
-    except FileNotFoundError:
-        return False
-    except ValueError:
-        whole = False
-    if not whole:
-        _forget(where)
-    return whole and bool(notes)
-
-
-def _forget(where: uris.Place) -> None:
-    """Delete Tune's notes on a set of trials, so that it begins new ones, from the states of the old."""
-    for note in where.glob("*.json"):
-        note.unlink()
 
 
 def _last_kept(folder: uris.Place) -> dict[str, Any] | None:
