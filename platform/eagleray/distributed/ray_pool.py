@@ -8,6 +8,7 @@ on a node that died are gone: whoever needs them gets an `ObjectLostError` (see 
 import contextlib
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,7 @@ from eagleray.distributed.expert_worker import ExpertWorker
 from eagleray.distributed.naming import NAMESPACE, own_namespace
 from eagleray.distributed.places import Places, on
 from eagleray.distributed.spreading import RETRIES, result_of, spread
+from eagleray.errors import EagleRayWarning
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
 
@@ -47,8 +49,8 @@ class PoolConfig:
     """How work is spread; nothing here changes a result."""
 
     embed_workers: int = 0
-    """Actors that embed and score; 0 is one for each GPU of the cluster or, without any, one for each CPU. More than
-    there is room for wait for room, and have a cluster that scales grow."""
+    """Actors that embed and score; 0 is one for each GPU that is free or, without any, one for each CPU. More than
+    there is room for wait for room, and have a cluster that scales grow; on GPUs they share those that are there."""
     threads_per_worker: int = 1
     """CPU threads and CPUs of each embed worker."""
 
@@ -62,13 +64,13 @@ class RayPool:
 
     def __init__(self, extractor: Extractor, store: ModelStore, config: PoolConfig) -> None:
         self._store = store
-        self._start = partial(_start_embed_workers, extractor, store, config)
+        self._start = partial(_start_embed_workers, extractor, store, config, gpus=_free_gpus())
         self._running: list[Any] = self._start()
         self._peaks: dict[str, float] = {}
         self._experts: dict[int, Any] = {}
         self._homes = Places()
         self._experts_namespace = own_namespace()
-        self._bank_store = bank_store(store)
+        self._bank_store: Any = None
 
     def embed(self, paths: Sequence[str], advance: Advance = no_progress, *, half: bool = True) -> PatchSet:
         """Embed pictures, in order, in shards."""
@@ -184,12 +186,17 @@ class RayPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the actors; the bank store stays, for readers of the model."""
-        for actor in (*self._running, *self._experts.values()):
+        """Stop the actors, the bank store among them: a node that has any is not idle, and a cluster keeps it."""
+        started = [] if self._bank_store is None else [self._bank_store]
+        for actor in (*self._running, *self._experts.values(), *started):
             ray.kill(actor)
 
     def _refs(self, digests: Sequence[str]) -> list[Any]:
-        refs: list[Any] = result_of(self._bank_store.refs.remote(list(digests))) if digests else []
+        if not digests:
+            return []
+        if self._bank_store is None:
+            self._bank_store = bank_store(self._store)
+        refs: list[Any] = result_of(self._bank_store.refs.remote(list(digests)))
         return refs
 
 
@@ -204,9 +211,17 @@ def _call(worker: Any) -> Any:
     return worker.peak_rss_mb.options(max_task_retries=-1).remote()
 
 
-def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolConfig) -> list[Any]:
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = [int(one.get("CPU", 0)) for one in resources], sum(int(one.get("GPU", 0)) for one in resources)
+def _free_gpus() -> int:
+    """GPUs that nothing on the cluster holds: a worker that waited for one of a service would wait for ever."""
+    free, there = (int(found.get("GPU", 0)) for found in (ray.available_resources(), ray.cluster_resources()))
+    if there and not free:
+        text = f"all GPUs of the cluster ({there}) are held by others: pictures are embedded on CPUs"
+        warnings.warn(text, EagleRayWarning, stacklevel=3)
+    return free
+
+
+def _start_embed_workers(extractor: Extractor, store: ModelStore, config: PoolConfig, *, gpus: int) -> list[Any]:
+    cpus = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     room = sum(one // config.threads_per_worker for one in cpus)
     count = config.embed_workers or max(1, gpus or room)
     actor, namespace = ray.remote(EmbedWorker), own_namespace()

@@ -1,0 +1,34 @@
+"""What a pool makes of the GPUs of a cluster."""
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from eagleray.distributed import ray_pool
+from eagleray.errors import EagleRayWarning
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    def of(*, there, free):
+        monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, **there})
+        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0, **free})
+
+    return of
+
+
+@pytest.mark.parametrize(("free", "expected"), [(4.0, 4), (3.5, 3)])
+def test_gpus_that_nothing_holds_are_for_embedding(cluster, free, expected):
+    cluster(there={"GPU": 4.0}, free={"GPU": free})
+    assert ray_pool._free_gpus() == expected
+
+
+def test_a_cluster_without_gpus_has_none_to_tell_of(cluster):
+    cluster(there={}, free={})
+    assert ray_pool._free_gpus() == 0
+
+
+def test_where_others_hold_all_gpus_that_is_told_and_cpus_embed(cluster):
+    cluster(there={"GPU": 2.0}, free={})
+    with pytest.warns(EagleRayWarning, match=r"all GPUs of the cluster \(2\) are held by others"):
+        assert ray_pool._free_gpus() == 0
