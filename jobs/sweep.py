@@ -53,6 +53,8 @@ def _parse(kind: type[SweepJob], flags: Sequence[str]) -> SweepJob:
     description = str(kind.__doc__).splitlines()[0]
     if kind is not SpaceSearch:
         return parse_flags(presets(kind), flags, description=description)
+    if flags and flags[0] in ("-h", "--help"):
+        return parse_flags(presets(kind), flags, description=description)
     if not flags or flags[0].startswith("-"):
         raise UsageError("give the YAML file of the space after the word space")
     return parse_flags(presets(kind), [*flags[1:], "--space", flags[0]], description=description)

@@ -10,7 +10,7 @@ pytest.importorskip("ray")
 from eagleray.adnas import FusionSession, load_category
 from eagleray.console import run_main
 from eagleray.data import open_rgbd, write_solids
-from eagleray.errors import ConfigError, GenotypeError
+from eagleray.errors import ConfigError, EagleRayError, GenotypeError
 from eagleray.fusion.anomalies import AnomalyConfig
 from eagleray.fusion.network import NetworkConfig
 from eagleray.fusion.search import SearchConfig
@@ -190,6 +190,16 @@ def test_few_shot_trainings_on_more_pictures_than_a_category_has_are_refused_bef
     told = f"--few-shot must be from 1 to {shots or 4}, the train pictures of 'gear', got 5"
     with pytest.raises(ConfigError, match=told):
         run_search_job(dataclasses.replace(job, shots=shots, few_shot=(2, 5), out=tmp_path))
+
+
+@pytest.mark.parametrize("mistake", [{"data": "nowhere"}, {"categories": ("wheel",)}, {"few_shot": (5,)}])
+def test_a_mistake_that_is_seen_before_a_picture_is_read_leaves_the_folder_free(run, tmp_path, mistake):
+    job, _ = run
+    if "data" in mistake:
+        mistake = {"data": tmp_path / "nowhere"}
+    with pytest.raises(EagleRayError):
+        run_search_job(dataclasses.replace(job, out=tmp_path / "out", **mistake))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_picture_that_cannot_be_read_is_none_to_draw(run, tmp_path, monkeypatch):

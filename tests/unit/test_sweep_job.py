@@ -12,6 +12,9 @@ pytest.importorskip("ray")
 from eagleray.banks import BankConfig
 from eagleray.console import run_main
 from eagleray.continual import MecadConfig, stream_figures
+from eagleray.continual.learner import held_out
+from eagleray.data import open_dataset
+from eagleray.data.files import image_digests
 from eagleray.distributed import stream_job
 from eagleray.distributed.stream_job import StreamJob, run_stream_job
 from eagleray.errors import ConfigError, EagleRayError
@@ -22,6 +25,7 @@ from eagleray.sweeps import sweep_job
 from eagleray.sweeps.kinds import Budget, Experts, SpaceSearch, Threshold, presets
 from eagleray.sweeps.sweep_job import run_sweep_job
 from eagleray.sweeps.tune_runner import TuneConfig
+from eagleray.trials import LocalRunner
 from jobs import sweep
 from tests.unit.adapted_moe.conftest import SIDE, tiny_extractor
 from tests.unit.continual.conftest import Workshop
@@ -127,6 +131,52 @@ def test_a_sweep_is_gone_on_with_and_learns_nothing_twice(options, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in (options["out"] / "models").rglob("*.arrow")}
 
 
+def test_a_trial_can_be_kept_before_its_first_step_and_when_a_step_fails(options, tmp_path, monkeypatch):
+    given = []
+
+    class Noting(LocalRunner):
+        def run(self, name, specs, material, **how):
+            given.append((specs, material))
+            return super().run(name, specs, material, **how)
+
+    monkeypatch.setattr(sweep_job, "LocalRunner", Noting)
+    run_sweep_job(Experts(**options, values=(2,), orders=1))
+    ((spec,), material) = given.pop()
+    material = dataclasses.replace(material, folder=str(tmp_path / "again"))
+    trial = material.begin(spec)
+    trial.restore(trial.state())
+    trial.step()
+    kept = trial.state()
+
+    def gone(_):
+        raise LookupError("of a node that died")
+
+    trial = dataclasses.replace(material, fetch=gone).begin(spec)
+    trial.restore(kept)
+    with pytest.raises(LookupError):
+        trial.step()
+    assert trial.state() == kept
+
+
+def test_settings_that_the_extractor_refuses_leave_the_folder_free(options, monkeypatch):
+    def refuse(_):
+        raise ConfigError("--features.weights", "a file that is there", "nowhere.pt")
+
+    monkeypatch.setattr(sweep_job, "build_extractor", refuse)
+    with pytest.raises(ConfigError, match="nowhere"):
+        run_sweep_job(Experts(**options, values=(2,), orders=1))
+    assert not options["out"].exists()
+
+
+def test_points_that_hold_out_other_shares_are_decided_on_pictures_that_none_of_them_learns(options, tmp_path):
+    (tmp_path / "space.yaml").write_text("calibration.share: [0.1, 0.5]\n")
+    run_sweep_job(SpaceSearch(**options, space=tmp_path / "space.yaml"))
+    for category in open_dataset(options["data"], ()):
+        digests = image_digests([sample.path for sample in category.train])
+        painted = {path.stem for path in (options["out"] / "anomalies" / category.name).iterdir()}
+        assert painted == held_out(tuple(digests), 0.1, 0)
+
+
 def test_a_space_is_decided_by_synthetic_anomalies_alone(options, tmp_path):
     (tmp_path / "space.yaml").write_text("mecad.rows_per_class: [8, 60]\nscoring.top_share: [0.0, 1.0]\n")
     results = run_sweep_job(SpaceSearch(**options, space=tmp_path / "space.yaml"))
@@ -168,6 +218,13 @@ def test_a_preset_brings_the_stream_jobs_settings():
     assert presets(Experts)["best"].mecad == MecadConfig()
 
 
+def test_help_of_a_space_needs_no_file(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "space", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        sweep.main()
+    assert "--samples" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -179,6 +236,7 @@ def test_a_preset_brings_the_stream_jobs_settings():
         (["experts", "--seeds", "0"], "--seeds"),
         (["experts", "--values", "0", "--address", "none"], "--values"),
         (["topk", "--top-k", "-1"], "--top-k"),
+        (["space", "nowhere.yaml", "--samples", "-1", "--address", "none"], "--samples"),
     ],
 )
 def test_a_wrong_command_is_told_in_one_line(words, told, products, tmp_path, monkeypatch, capsys):

@@ -23,6 +23,8 @@ class CategoryPictures:
 
     name: str
     train: RgbdImages
+    trains: tuple[RgbdSample, ...]
+    """What `train` shows, in order."""
     validation: RgbdImages
     """Good pictures that no network learns from."""
     test: RgbdImages
@@ -71,8 +73,9 @@ def load_category(
     return CategoryPictures(
         category.name,
         train,
-        validation,
-        test,
+        trains=tuple(sample for sample, _ in parts["train"]),
+        validation=validation,
+        test=test,
         tests=tuple(sample for sample, _ in parts["test"]),
         skipped=tuple(skipped),
     )

@@ -92,8 +92,9 @@ def read_space(path: Path, *, samples: int, seed: int) -> list[dict[str, Any]]:
         seed: decides what is drawn.
 
     Raises:
-        ConfigError: the file cannot be read, or is none of this.
+        ConfigError: the file cannot be read, or is none of this; or `samples` is negative.
     """
+    check_at_least("--samples", samples, 0)
     try:
         space = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -201,10 +201,11 @@ def run_search_job(job: SearchJob, *, progress: Progress = silent) -> dict[str, 
         The results, as they were written.
     """
     start, timeline = perf_counter(), Timeline(SEARCH_JOB, wanted=job.profile)
-    check_resumable(job.out, {"config": _resolved(job), "data": str(job.data)}, resume=job.resume)
-    run = _Run(job, timeline.watch(progress))
+    run, settings = _Run(job, timeline.watch(progress)), {"config": _resolved(job), "data": str(job.data)}
     with timeline.stage("read"):
-        run.load(_open_data(job))
+        categories = _open_data(job)
+        check_resumable(job.out, settings, resume=job.resume)
+        run.load(categories)
     with _runner(job, timeline) as runner:
         run.study(runner)
     with timeline.stage("results"):
@@ -239,9 +240,6 @@ class _Run:
     def load(self, categories: Sequence[RgbdCategory]) -> None:
         """Every picture, once."""
         job = self._job
-        if job.shots:
-            categories = [category.few_shot(job.shots, job.seed) for category in categories]
-        _check_few_shot(job, {one.name: len(one.train) for one in categories})
         total = sum(len(one.train) + len(one.validation) + len(one.test) for one in categories)
         with self._stage("load", "read pictures", total) as advance:
             found = [
@@ -251,7 +249,7 @@ class _Run:
         _check_few_shot(job, {one.name: len(one.train) for one in found})  # some may be unreadable
         self._scale = common_scale(found)
         self._categories = [_scaled(one, self._scale) for one in found]
-        self._digests = {one.name: [image_digest(sample.sample.path) for sample in one.train] for one in categories}
+        self._digests = {one.name: [image_digest(sample.sample.path) for sample in one.trains] for one in found}
 
     def study(self, runner: TrialRunner) -> None:
         """Search, unless an architecture is given; train and measure."""
@@ -345,7 +343,11 @@ def _scaled(data: CategoryPictures, scale: float) -> CategoryPictures:
 
 def _open_data(job: SearchJob) -> tuple[RgbdCategory, ...]:
     write = partial(write_solids, seed=job.seed, image_size=job.image_size)
-    return open_rgbd(data_or_demo(job.data, job.out, write), job.categories)
+    categories = open_rgbd(data_or_demo(job.data, job.out, write), job.categories)
+    if job.shots:
+        categories = tuple(category.few_shot(job.shots, job.seed) for category in categories)
+    _check_few_shot(job, {one.name: len(one.train) for one in categories})
+    return categories
 
 
 @contextmanager

@@ -50,10 +50,12 @@ def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, An
         categories = _open_data(job)
     sweep = _Sweep(job, categories, timeline, progress)
     stamp = {"config": _resolved(job), "data": str(job.data), "points": sweep.points}
+    with timeline.stage("extractors"):  # what they refuse is told before the folder is marked as of these settings
+        extractors = {features: build_extractor(features) for features in sweep.by_features()}
     check_resumable(job.folder, stamp, resume=job.resume)
     with _connected(job, timeline):
         for features, numbers in sweep.by_features().items():
-            sweep.run(features, numbers)
+            sweep.run(extractors[features], numbers)
     with timeline.stage("results"):
         results = sweep.results()
     results["seconds"] = {**sweep.seconds, "total": perf_counter() - start}
@@ -92,10 +94,8 @@ class _Sweep:
             found.setdefault(settings.features, []).append(number)
         return found
 
-    def run(self, features: FeaturesConfig, numbers: Sequence[int]) -> None:
+    def run(self, extractor: Extractor, numbers: Sequence[int]) -> None:
         """Embed every picture, and learn these points."""
-        with self._timeline.stage("extractor"):
-            extractor = build_extractor(features)
         store = ModelStore.create(self._job.folder / "extractor")
         with self._timed("embed"), _pool(self._job, extractor, store) as pool:
             material = self._embed(pool, extractor)
@@ -170,7 +170,8 @@ class _Sweep:
         job, categories = self._job, self._categories
         anomalies: dict[str, list[str]] = {}
         if isinstance(job, SpaceSearch):
-            folder, share = absolute(job.folder / "anomalies"), job.calibration.share
+            folder = absolute(job.folder / "anomalies")
+            share = min(settings.calibration.share for settings in self._settings)  # held out by every point
             anomalies = {
                 name: write_anomalies(category, folder / name, share=share, seeds=self._seeds)
                 for name, category in categories.items()

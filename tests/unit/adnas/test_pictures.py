@@ -84,10 +84,18 @@ def test_the_plane_is_taken_out_where_that_is_asked_for(write, monkeypatch):
     assert asked == [(16, True)] * 7 + [(8, False)] * 7
 
 
+def test_the_pictures_to_learn_from_are_named_without_those_that_cannot_be_read(write):
+    category = write(14, 4, 2, broken={("train", 3)})
+    found = load(category)
+    assert found.trains == (*category.train[:3], *category.train[4:])
+    assert len(found.train) == 13
+
+
 def test_a_twentieth_of_unreadable_pictures_is_left_out_and_told(write):
     category = write(14, 4, 2, broken={("test", 0)})
     found = load(category)
     assert found.tests == category.test[1:]
+    assert found.trains == category.train
     assert colours(found.test) == [("test", 1)]
     assert (len(found.train), len(found.validation)) == (14, 4)
     (skipped,) = found.skipped
