@@ -4,11 +4,11 @@
      |- UsageError            the command line has an unknown flag, or a value of the wrong kind
      |- ConfigError           a setting has a wrong value
      |- DataError             the images, folders or masks are not usable
-     |   |- BadImage          one file cannot be read as an image
-     |   |   '- TooManyPixels it is larger than the limit
-     |   |- TooManyBadImages  more unreadable images than the configured share
-     |   |- TooFewImages      not enough good images to learn and calibrate a class
-     |   '- UnknownClass      a class name that the data or the model does not have
+     |   '- BadImage          one file cannot be read as an image
+     |       '- TooManyPixels it is larger than the limit
+     |- TooManyBadImages      more unreadable images than the configured share
+     |- TooFewImages          not enough good images to learn and calibrate a class
+     |- UnknownClass          a class name that the data or the model does not have
      |- WeightsMissing        no backbone weights where the configuration points
      |- ExpertsFull           no expert has room for another class
      |- TrainingDiverged      a network's loss is no longer a number

@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import pytest
 
@@ -56,9 +57,12 @@ def test_every_error_is_one_line_that_names_its_first_argument(kind):
     assert str(ARGUMENTS[kind][0]) in text
 
 
-def test_the_tree_in_the_docstring_lists_every_error():
-    for kind in ALL:
-        assert kind.__name__ in errors.__doc__
+def test_the_tree_in_the_docstring_is_that_of_the_classes():
+    above, parents = {0: "Exception"}, {}
+    for indent, name in re.findall(r"^([ |'-]{4,})(\w+)", errors.__doc__, re.MULTILINE):
+        depth = len(indent) // 4
+        above[depth], parents[name] = name, above[depth - 1]
+    assert parents == {kind.__name__: kind.__base__.__name__ for kind in ALL}
 
 
 def test_whoever_catches_bad_data_catches_a_bad_image():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eagleray.continual.controls import NOTES, Control
 from eagleray.continual.evaluation import EvaluationConfig, Verdict
@@ -27,11 +28,11 @@ def stream_figures(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     order = list(dict.fromkeys(step["class"] for step in steps))
     matrix = [[step["image_auroc"].get(name) for name in order] for step in steps]
     values_SC = np.array([[np.nan if v is None else v for v in row] for row in matrix], dtype=np.float64)
-    learned_at = [next(i for i, step in enumerate(steps) if step["class"] == name) for name in order]
-    report = forgetting_report(values_SC, learned_at)
+    learned_at = [row for row, step in enumerate(steps) if step["op"] == "learn"]
+    report = forgetting_report(_by_learning(steps, learned_at), learned_at)
     stream = []
     for step, values_C, forgetting in zip(steps, values_SC, report.mean_forgetting_by_step, strict=True):
-        entry = {key: value for key, value in step.items() if key != "image_auroc"}
+        entry = {key: value for key, value in step.items() if key not in ("version", "image_auroc")}
         mean = None if np.isnan(values_C).all() else float(np.nanmean(values_C))
         stream.append({**entry, "mean_image_auroc": mean, "mean_forgetting": forgetting})
     return {
@@ -39,8 +40,21 @@ def stream_figures(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "stream": stream,
         "matrix": matrix,
         "step_average": report.step_average,
-        "forgetting": dict(zip(order, report.forgetting, strict=True)),
+        # By the order of learning, so that of a class learned again its last learning stays.
+        "forgetting": {steps[row]["class"]: value for row, value in zip(learned_at, report.forgetting, strict=True)},
     }
+
+
+def _by_learning(steps: Sequence[Mapping[str, Any]], learned_at: Sequence[int]) -> NDArray[np.float64]:
+    """Image AUROCs (S, L), a column for each learning: what was removed on purpose is not forgotten by the next one."""
+    values_SL = np.full((len(steps), len(learned_at)), np.nan)
+    column: dict[str, int] = {}
+    for row, step in enumerate(steps):
+        if step["op"] == "learn":
+            column[step["class"]] = learned_at.index(row)
+        for name, value in step["image_auroc"].items():
+            values_SL[row, column[name]] = np.nan if value is None else value
+    return values_SL
 
 
 def class_figures(

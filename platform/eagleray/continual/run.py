@@ -2,7 +2,8 @@
 
 What a step found is written to ``<out>/progress/<step>.json`` after its model version was committed. A run that is
 killed between the two finds the version without its file when it resumes, and judges that version again: figures
-come from content alone, so they are the same as in a run that was never disturbed.
+come from content alone, so they are the same as in a run that was never disturbed. The file says which version it is
+about, because after a rollback another version takes the same step.
 """
 
 import json
@@ -64,8 +65,9 @@ class StreamRun:
         self._publish_current()  # an earlier run may have been killed before it did
         versions = self.versions()
         for taken in self._learner.history:
-            if not self._is_judged(taken.step):
-                self._judge(taken, Model.load(self._store, versions[taken.step]))
+            manifest = versions[taken.step]
+            if not self._is_judged(taken.step, manifest.version):
+                self._judge(taken, Model.load(self._store, manifest))
         for event in events:
             what = event.category.name if isinstance(event, Arrival) else event.class_name
             total = len(event.category.train) if isinstance(event, Arrival) else 0
@@ -146,6 +148,7 @@ class StreamRun:
             self._file(event.step),
             {
                 "step": event.step,
+                "version": model.version,
                 "op": event.op,
                 "class": event.class_name,
                 "expert": event.expert,
@@ -159,13 +162,13 @@ class StreamRun:
             },
         )
 
-    def _is_judged(self, step: int) -> bool:
-        """Whether the file of a step is there and whole; a damaged one is simply written again."""
+    def _is_judged(self, step: int, version: int) -> bool:
+        """Whether the file of a step is there, whole, and about this version; any other is simply written again."""
         try:
             found = json.loads(self._file(step).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
-        return isinstance(found, dict) and found.get("step") == step
+        return isinstance(found, dict) and (found.get("step"), found.get("version")) == (step, version)
 
     def _file(self, step: int) -> Place:
         return self._folder / f"{step:04d}.json"

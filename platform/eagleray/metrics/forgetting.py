@@ -7,7 +7,8 @@ The literature uses both signs, so each figure here says its own:
     forgetting measure  best earlier minus final            positive = forgets   (Chaudhry et al. 2018)
 
 A class counts in either only if a later step could have harmed it and it is still there at the end: the class of the
-last step, a class without figures (no defective test image) and a removed class have none.
+last step, a class without figures (no defective test image) and a removed class have none. A class that was removed
+and learned again is another class: give it a column for each learning.
 
 Sources: MECAD, section 4.1.2; Lopez-Paz and Ranzato 2017 (GEM); Chaudhry et al. 2018 (Riemannian Walk).
 """
@@ -51,7 +52,7 @@ def forgetting_report(matrix_SC: ArrayLike, learned_at_C: Sequence[int]) -> Forg
     Args:
         matrix_SC: image AUROC of class j after step i, (steps, classes); NaN where the class was not yet learned, was
             removed, or has no figure.
-        learned_at_C: per class the step, from 0, at which it was first learned.
+        learned_at_C: per class the step, from 0, at which it was learned; updates do not count.
 
     Raises:
         ValueError: the matrix is not (steps, classes) with at least one step, or a learning step lies outside it.

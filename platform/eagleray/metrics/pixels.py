@@ -1,10 +1,10 @@
 """Pixels of all test images in the form the localisation metrics need: good and defective scores, each sorted once.
 
-Good pixels (nearly all of them) are kept as bare scores, so that one in-place float32 sort of values does; only the
-few defective pixels carry a weight and need an argsort.
+Good pixels (nearly all of them) are kept as bare scores in one array, so that one in-place float32 sort of values does
+and maps can be made one at a time: 4 bytes a pixel. Only the few defective pixels carry a weight and need an argsort.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,19 +30,17 @@ class LabelledPixels:
     """8-connected defective regions over all images."""
 
 
-def label_pixels(maps: Sequence[ArrayLike], masks: Sequence[ArrayLike | None]) -> LabelledPixels:
+def label_pixels(maps: Iterable[ArrayLike], masks: Iterable[ArrayLike | None]) -> LabelledPixels:
     """Collect and sort the pixels of a test set.
 
     Args:
-        maps: one anomaly map (Y, X) per image, of any size each; read as float32.
+        maps: one anomaly map (Y, X) per image, of any size each; read as float32, one at a time.
         masks: one mask (Y, X) per map, nonzero is defective; None for a good image.
 
     Raises:
         ValueError: a map holds NaN, is not 2-D, or has another shape than its mask; or the counts differ.
     """
-    if len(maps) != len(masks):
-        raise ValueError(f"{len(maps)} anomaly maps for {len(masks)} masks")
-    good: list[Floats] = []
+    good: Floats = np.empty(0, np.float32)
     defective: list[Floats] = []
     weights: list[NDArray[np.float64]] = []
     num_regions = 0
@@ -50,19 +48,18 @@ def label_pixels(maps: Sequence[ArrayLike], masks: Sequence[ArrayLike | None]) -
         map_YX = _checked_map(scores, number)
         mask_YX = None if mask is None else _checked_mask(mask, map_YX, number)
         if mask_YX is None or not mask_YX.any():
-            good.append(map_YX.ravel())
+            _append(good, map_YX.ravel())
             continue
-        good.append(map_YX[~mask_YX])
+        _append(good, map_YX[~mask_YX])
         defective.append(map_YX[mask_YX])
         share, regions = _share_of_region(mask_YX)
         weights.append(share)
         num_regions += regions
-    all_good = _joined(good)
-    all_good.sort()
-    all_defective = _joined(defective)
+    good.sort()
+    all_defective = np.concatenate(defective) if defective else np.empty(0, np.float32)
     order = np.argsort(all_defective)
     weight = np.concatenate(weights)[order] / num_regions if weights else np.empty(0)
-    return LabelledPixels(all_good, all_defective[order], weight, num_regions)
+    return LabelledPixels(good, all_defective[order], weight, num_regions)
 
 
 def _checked_map(scores: ArrayLike, number: int) -> Floats:
@@ -88,5 +85,8 @@ def _share_of_region(mask_YX: Bools) -> tuple[NDArray[np.float64], int]:
     return 1.0 / np.bincount(region)[region], int(num_regions)
 
 
-def _joined(parts: list[Floats]) -> Floats:
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+def _append(pixels: Floats, more: Floats) -> None:
+    """Lengthen an array that nobody else holds, in place: joining a list of parts would need everything twice."""
+    filled = pixels.size
+    pixels.resize(filled + more.size, refcheck=False)
+    pixels[filled:] = more

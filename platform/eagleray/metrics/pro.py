@@ -13,7 +13,7 @@ to 1 between those two rates, and one sort of the good pixels is all it takes.
 Source: Bergmann et al. 2021 (MVTec AD, IJCV), which takes quantiles of the good scores as thresholds instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +37,13 @@ class PixelMetrics:
 
 
 def pixel_metrics(
-    maps: Sequence[ArrayLike], masks: Sequence[ArrayLike | None], *, fpr_limits: tuple[float, ...] = (0.3,)
+    maps: Iterable[ArrayLike], masks: Iterable[ArrayLike | None], *, fpr_limits: tuple[float, ...] = (0.3,)
 ) -> PixelMetrics:
     """Pixel AUROC, and AUPRO at each limit, over all test images with one sort.
 
     Args:
-        maps: one anomaly map (Y, X) per test image, good ones included, of any size each; read as float32.
+        maps: one anomaly map (Y, X) per test image, good ones included, of any size each; read as float32, one at a
+            time.
         masks: one mask (Y, X) per map, nonzero is defective; None for a good image.
         fpr_limits: false-positive rates to integrate up to, in (0, 1].
 

@@ -117,10 +117,10 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pointer:
-    """The store's one truth: which version is served and which numbers are taken."""
+    """The store's one truth: which version is in use and which numbers are taken."""
 
     version: int = 0
-    """The version served; 0 in a store without any."""
+    """The version in use; 0 in a store without any."""
     latest: int = 0
     """The highest number ever committed; a manifest above it is the leftover of a crash."""
     schema: str = STORE_SCHEMA

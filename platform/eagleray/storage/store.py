@@ -143,7 +143,7 @@ class ModelStore:
         return number
 
     def current(self) -> Manifest | None:
-        """The version that is served; None in a store without any."""
+        """The version in use; None in a store without any."""
         version = self._require_pointer().version
         return self.read(version) if version else None
 

@@ -50,13 +50,37 @@ class TestStream:
         assert found["step_average"] is None
         assert found["stream"][0]["mean_image_auroc"] is None
 
-    def test_an_update_is_a_row_not_a_column_and_forgetting_counts_from_the_first_learning(self):
+    def test_an_update_is_a_row_not_a_column_and_forgetting_counts_from_the_learning(self):
         found = stream_figures(
             [step(1, "nut", {"nut": 0.8}), step(2, "nut", {"nut": 0.9}, "update"), step(3, "bolt", {"nut": 0.7})]
         )
         assert found["order"] == ["nut", "bolt"]
         assert len(found["matrix"]) == 3
         assert found["forgetting"]["nut"] == pytest.approx(-0.1)
+
+    AGAIN = (
+        step(1, "nut", {"nut": 0.9}),
+        step(2, "bolt", {"nut": 0.8, "bolt": 0.7}),
+        step(3, "nut", {"bolt": 0.7}, "remove"),
+        step(4, "nut", {"nut": 0.7, "bolt": 0.6}),
+    )
+
+    def test_a_class_that_was_just_learned_again_has_forgotten_nothing(self):
+        found = stream_figures(self.AGAIN)
+        assert found["forgetting"] == {"nut": None, "bolt": pytest.approx(-0.1)}
+        assert found["stream"][-1]["mean_forgetting"] == pytest.approx(-0.1)
+
+    def test_forgetting_of_a_class_learned_again_counts_from_its_last_learning_through_updates(self):
+        update, last = step(5, "nut", {"nut": 0.8, "bolt": 0.6}, "update"), step(6, "disc", {"nut": 0.65, "bolt": 0.6})
+        assert stream_figures([*self.AGAIN, update, last])["forgetting"]["nut"] == pytest.approx(-0.05)
+
+    def test_a_class_learned_again_keeps_its_column_and_the_figures_of_the_steps_before(self):
+        before, found = stream_figures(self.AGAIN[:3]), stream_figures(self.AGAIN)
+        assert found["order"] == ["nut", "bolt"]
+        assert found["matrix"] == [[0.9, None], [0.8, 0.7], [None, 0.7], [0.7, 0.6]]
+        assert found["stream"][:3] == before["stream"]
+        assert found["stream"][1]["mean_forgetting"] == pytest.approx(-0.1)
+        assert found["step_average"] == pytest.approx((0.9 + 0.75 + 0.7 + 0.65) / 4)
 
     def test_a_removed_class_has_no_forgetting(self):
         found = stream_figures(
@@ -66,8 +90,8 @@ class TestStream:
         assert found["forgetting"]["nut"] is None
 
     def test_what_a_step_says_of_itself_is_kept(self):
-        (entry,) = stream_figures([step(1, "nut", {"nut": 0.8})])["stream"]
-        assert entry == {
+        (entry,) = stream_figures([step(1, "nut", {"nut": 0.8}) | {"version": 4}])["stream"]
+        assert entry == {  # the results have a version of their own, and no room for one a step
             "step": 1, "op": "learn", "class": "nut", "expert": 0, "mean_image_auroc": 0.8, "mean_forgetting": None
         }  # fmt: skip
 

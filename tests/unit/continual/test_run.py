@@ -118,7 +118,28 @@ def test_killed_anywhere_and_resumed_a_run_ends_as_if_undisturbed(workshop, memo
         assert list(resumed.model.banks) == list(undisturbed.model.banks)
 
 
-@pytest.mark.parametrize("damage", ["", "{half", "[1]", "{}"])
+def test_a_run_killed_before_it_judged_what_took_a_rolled_back_step_has_the_figures_of_the_new_model(workshop):
+    workshop.run(**MECAD).take(stream(workshop))
+    workshop.store().rollback(2)
+    (pin,) = stream(workshop, ["pin"])
+    workshop.learner(**MECAD).take(pin)  # killed after the commit
+    resumed = workshop.run(**MECAD)
+    resumed.take([pin])
+    assert [step["class"] for step in resumed.steps()] == ["nut", "bolt", "pin"]
+    assert set(workshop.step(3)["image_auroc"]) == {"nut", "bolt", "pin"}
+
+
+def test_a_version_rolled_forward_to_is_judged_again_where_another_took_its_step_meanwhile(workshop):
+    workshop.run(**MECAD).take(stream(workshop))
+    expected = workshop.step(3)
+    workshop.store().rollback(2)
+    workshop.run(**MECAD).take(stream(workshop, ["pin"]))
+    workshop.store().rollback(3)
+    workshop.run(**MECAD).take(stream(workshop))
+    assert workshop.step(3) == expected
+
+
+@pytest.mark.parametrize("damage", ["", "{half", "[1]", "{}", '{"step": 2}'])
 def test_a_damaged_step_file_is_written_again(workshop, damage):
     workshop.run(**MECAD).take(stream(workshop))
     expected = workshop.progress()

@@ -134,6 +134,11 @@ def test_the_callers_maps_are_left_as_they_were():
     assert all(np.array_equal(a, b) for a, b in zip(maps, before, strict=True))
 
 
+def test_maps_may_be_made_one_at_a_time():
+    maps, masks = random_test_set(seed=6, levels=20)
+    assert pixel_metrics((m for m in maps), (m for m in masks)) == pixel_metrics(maps, masks)
+
+
 def test_a_nan_score_is_refused_with_the_number_of_its_map():
     with pytest.raises(ValueError, match="anomaly map 1 holds 1 NaN"):
         aupro([np.ones((1, 2)), image([[np.nan, 1]])], [None, None])
@@ -145,7 +150,7 @@ def test_a_mask_of_another_size_is_refused_with_its_number():
 
 
 def test_a_missing_mask_is_refused():
-    with pytest.raises(ValueError, match="2 anomaly maps for 1 masks"):
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
         aupro([np.ones((1, 2))] * 2, [None])
 
 
