@@ -31,6 +31,10 @@ _CURES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then run the sa
     | dict.fromkeys(
         (errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "something is in the way; move it or choose another folder"
     )
+    | {
+        errno.ENAMETOOLONG: "give a shorter path, of names that have 255 bytes at most",
+        errno.ELOOP: "links lead in a circle; correct them or choose another path",
+    }
 )
 
 

@@ -141,9 +141,16 @@ class TestRunMain:
             run_main(lambda: print(1 / 0))
 
     @pytest.mark.parametrize(
-        ("number", "cure"), [(errno.ENOSPC, "make room"), (errno.EACCES, "permissions"), (errno.ENOTDIR, "move it")]
+        ("number", "cure"),
+        [
+            (errno.ENOSPC, "make room"),
+            (errno.EACCES, "permissions"),
+            (errno.ENOTDIR, "move it"),
+            (errno.ENAMETOOLONG, "a shorter path"),
+            (errno.ELOOP, "links lead in a circle"),
+        ],
     )
-    def test_a_disk_that_is_full_or_closed_to_us_is_the_users_to_cure(self, number, cure, capsys):
+    def test_what_the_system_says_of_a_disk_or_a_path_is_the_users_to_cure(self, number, cure, capsys):
         def main():
             raise OSError(number, "no way", "/out/report.html")
 

@@ -2,7 +2,9 @@ import base64
 import email
 import itertools
 import json
+import os
 import socket
+import sys
 import threading
 import time
 
@@ -159,6 +161,11 @@ def test_a_busy_service_is_asked_again_after_the_time_it_names(connect):
     began = time.monotonic()
     assert connect(lambda _: next(answers)).score(b"", name="a.png").score == 1.25
     assert time.monotonic() - began >= 1
+
+
+def test_a_picture_that_arrived_too_slowly_is_sent_again(connect):
+    answers = iter([problem(408, "the body did not arrive within 30 s"), answer()])
+    assert connect(lambda _: next(answers)).score(b"", name="a.png").score == 1.25
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError])
@@ -371,6 +378,41 @@ def test_an_address_with_a_password_is_refused_and_not_shown():
     with pytest.raises(ConfigError, match="--address") as raised:
         ServiceClient("http://me:s3cr3t@host")
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://me:s3cr3t@127.0.0.1:1"),
+        ("all_proxy", "socks://me:s3cr3t@127.0.0.1:1"),
+        ("HTTP_PROXY", "http://me:s3cr3t"),
+        ("no_proxy", "a:b:s3cr3t"),
+    ],
+)
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_told_in_a_line_without_its_password(
+    name, value, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"{name.upper()}.* of the environment must be unset, or http://") as raised:
+        ServiceClient(ADDRESS)
+    assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_certificates_of_the_environment_that_are_gone_are_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    told = r"SSL_CERT_FILE.* of the environment must be unset, .*No such file or directory"
+    with pytest.raises(ConfigError, match=told):
+        ServiceClient(ADDRESS)
 
 
 def test_nobody_at_the_address_is_told_in_a_line():

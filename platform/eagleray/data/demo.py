@@ -1,6 +1,5 @@
 """Data to work on: the user's, or generated where none are given."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +23,11 @@ def data_or_demo(data: Place | None, out: Place, write: Callable[[Path], object]
         return _uploaded(out / "data", write)
     root = out / "data"
     if not root.exists():
-        partial = out / f".data.{os.getpid()}"
-        write(partial)
-        partial.rename(root)
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".data.") as folder:  # a name that no killed run has left
+            partial = Path(folder) / "data"  # readable for others too, unlike the folder around it
+            write(partial)
+            partial.rename(root)
     return root
 
 

@@ -1,21 +1,31 @@
 """Image files to arrays: every format a camera writes becomes 8-bit RGB of one size.
 
-Rules, so that the same picture gives the same pixels everywhere: EXIF rotation is applied; 16-bit grey is divided by
-257 (never stretched per image, which would hide a dark part); transparent pixels lie on black; of an animation
-the first frame counts; CMYK, palette and grey become RGB.
+Rules, so that the same picture gives the same pixels everywhere: EXIF rotation is applied, unless it cannot be read;
+16-bit grey is divided by 257 (never stretched per image, which would hide a dark part); transparent pixels
+lie on black; of an animation the first frame counts; CMYK, palette and grey become RGB.
 """
 
 import io
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from eagleray.arrays import Bools, Pixels
+from eagleray.data.sizes import UNREADABLE, orientation_of, shown_size
 from eagleray.errors import BadImage, TooManyPixels
 from eagleray.uris import Place, picture_file
 
 _SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What a stranger's bytes may be: Pillow knows dozens more, some of which start other programs."""
 _LONGEST_SIDE = 65_535
@@ -33,8 +43,8 @@ def load_image(path: str | Place) -> Pixels:
     """
     try:
         with Image.open(picture_file(path)) as image:
-            return np.asarray(_to_rgb(image))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return np.asarray(_to_rgb(_upright(image)))
+    except UNREADABLE as error:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
 
 
@@ -53,7 +63,7 @@ def decode_image(data: bytes, *, name: str, max_pixels: int) -> Pixels:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_cost(image, data, name, max_pixels)
-            return np.asarray(_to_rgb(image))
+            return np.asarray(_to_rgb(_upright(image)))
     except BadImage:
         raise
     except UnidentifiedImageError as error:
@@ -81,32 +91,32 @@ def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> 
 
 
 def image_size(path: str | Place) -> tuple[int, int]:
-    """Height and width of a picture as `load_image` gives it, from its header alone.
+    """Height and width of a picture as `load_image` gives it; only a PNG is decoded for that.
 
     Raises:
         BadImage: as `load_image`.
     """
     try:
-        with Image.open(picture_file(path)) as image:
-            width, height = image.size
-            if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows have turned this size already
-                width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
-            return (width, height) if turned else (height, width)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        width, height = shown_size(path, whole=True)
+    except UNREADABLE as error:
         raise BadImage(str(path), f"cannot be read as an image ({_reason(error)}); replace or delete it") from error
+    return height, width
 
 
 def load_mask(path: str | Place) -> Bools:
-    """Read one ground-truth mask, shape (Y, X): true where the picture is defective.
+    """Read one ground-truth mask, shape (Y, X): true where the picture is defective, which is where it is not black.
 
     Raises:
         BadImage: as `load_image`.
     """
     try:
         with Image.open(picture_file(path)) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("L")) > 0
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            mask = _upright(image)
+            # Of more than 8 bits, the faintest marks would be rounded away.
+            values_YXC = np.nan_to_num(np.asarray(mask))[..., None] if _is_deep(mask) else np.asarray(_to_rgb(mask))
+            marked_YX: Bools = (values_YXC != 0).any(axis=2)
+            return marked_YX
+    except UNREADABLE as error:
         raise BadImage(str(path), f"cannot be read as a mask ({_reason(error)}); replace or delete it") from error
 
 
@@ -121,9 +131,20 @@ def resize(image: Pixels, size: int) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF wants it shown; `ImageOps.exif_transpose` fails where it cannot write that EXIF again."""
+    image.load()  # a PNG may say behind its pixels how it is turned, and newer Pillows turn a TIFF while they load it
+    turn = _TURNS.get(orientation_of(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its grey values have more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if _is_deep(image):
         values = np.asarray(image)
         values = np.nan_to_num(values) if image.mode == "F" else values // _SIXTEEN_TO_EIGHT_BITS
         return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")

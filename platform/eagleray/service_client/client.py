@@ -24,8 +24,8 @@ from eagleray.service_client.in_order import in_order
 
 T = TypeVar("T")
 
-_PASSING = frozenset({429, 502, 503, 504})
-"""What a service that is busy or restarts answers, itself or through a proxy."""
+_PASSING = frozenset({408, 429, 502, 503, 504})
+"""What a service answers, itself or through a proxy, that is busy, restarts or got the request too slowly."""
 _ABOUT_THE_PICTURE = frozenset({400, 413, 415})
 _CONNECT_TIMEOUT_S = 5.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 10.0
@@ -49,7 +49,8 @@ class ServiceClient:
         transport: what carries requests, in place of the network.
 
     Raises:
-        ConfigError: the address or the key cannot be one.
+        ConfigError: the address or the key cannot be one, or the environment names proxies or certificates that
+            cannot be used.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class ServiceClient:
         self._timeout_s, self._retries, self._has_key = timeout_s, retries, api_key is not None
         self._reached = False
         self._closed = threading.Event()
-        self._http = httpx.Client(
+        self._http = _http_client(
             base_url=url,
             headers=_key_header(api_key),
             timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S, pool=None),
@@ -242,6 +243,19 @@ def _base_url(address: str) -> httpx.URL:
     raise ConfigError("--address", expected, address)
 
 
+def _http_client(**settings: Any) -> httpx.Client:
+    try:
+        return httpx.Client(**settings)
+    except OSError as error:
+        names = "SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE of the environment"
+        raise ConfigError(names, "unset, or paths that can be used", _reason(error)) from error
+    except (ImportError, ValueError, httpx.InvalidURL):  # whose words may have a proxy's password
+        pass
+    names = "ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment"
+    expected = "unset, or http://HOST:PORT (NO_PROXY: hosts; socks5:// needs pip install 'httpx[socks]')"
+    raise ConfigError(names, expected, "something else")
+
+
 def _key_header(api_key: str | None) -> dict[str, str]:
     if api_key is None:
         return {}
@@ -298,5 +312,5 @@ def _detail(response: httpx.Response) -> str:
     return " ".join(str(detail).split()) or "no reason given"
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _reason(error: Exception) -> str:
     return re.sub(r"^\[Errno -?\d+\] |\.$", "", str(error)) or type(error).__name__

@@ -11,6 +11,7 @@ from eagleray.data import DepthMap, RgbdSample, Sample, load_depth, remove_plane
 from eagleray.data.depth import read_depth
 from eagleray.data.source import NamedBytes
 from eagleray.errors import BadImage, DataError
+from tests.unit.odd_pictures import SHORT_PROFILE, add_chunk
 
 
 def one_line(error):
@@ -158,6 +159,14 @@ def test_a_depth_picture_that_is_cut_short_or_of_another_size_is_named(tmp_path)
     sample = png_sample(tmp_path, np.arange(20, dtype=np.uint16).reshape(4, 5) * 2000)
     path = tmp_path / "000_depth.png"
     path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(BadImage, match="cannot be read as a PNG") as error:
+        load_depth(sample)
+    assert one_line(error).startswith(f"{sample.depth}: ")
+
+
+def test_a_depth_picture_with_damage_behind_its_pixels_is_named(tmp_path):
+    sample = png_sample(tmp_path, np.ones((4, 5), np.uint16))
+    add_chunk(tmp_path / "000_depth.png", *SHORT_PROFILE, behind_pixels=True)
     with pytest.raises(BadImage, match="cannot be read as a PNG") as error:
         load_depth(sample)
     assert one_line(error).startswith(f"{sample.depth}: ")

@@ -8,7 +8,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from eagleray.errors import BadImage
-from eagleray.features import image_size, load_image, load_mask, resize
+from eagleray.features import decode_image, image_size, load_image, load_mask, resize
+from tests.unit.odd_pictures import (
+    SHORT_PROFILE,
+    SIDEWAYS_CHUNK,
+    add_chunk,
+    chunk,
+    sideways_exif,
+)
 
 LEFT, RIGHT = 40, 200  # grey values of the two halves of most pictures here
 ORIENTATION = 0x0112
@@ -121,6 +128,51 @@ def test_exif_rotation_is_applied_and_the_header_alone_gives_the_same_size(orien
     np.testing.assert_allclose(loaded[middles].astype(float), expected[middles], atol=tolerance)
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_has_the_very_pixels_that_pillow_turns(orientation, ending, tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(colours()).save(path, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    np.testing.assert_array_equal(load_image(path), expected)
+    np.testing.assert_array_equal(decode_image(path.read_bytes(), name="a", max_pixels=48), expected)
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [(0x0213, 7, b"\x01"), (0x0128, 2, b"2"), (0x0100, 2, b"8")],
+    ids=["YCbCrPositioning as bytes", "ResolutionUnit as text", "ImageWidth as text"],
+)
+def test_a_picture_is_turned_although_another_tag_beside_its_orientation_is_of_a_wrong_kind(tag, kind, value, tmp_path):
+    plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
+    Image.fromarray(colours()).save(plain)
+    Image.fromarray(colours()).save(turned, exif=sideways_exif(tag, kind, value))
+    expected = np.rot90(load_image(plain), -1)
+    np.testing.assert_array_equal(load_image(turned), expected)
+    np.testing.assert_array_equal(decode_image(turned.read_bytes(), name="turned", max_pixels=48), expected)
+    assert load_mask(turned).shape == image_size(turned) == (8, 6)
+
+
+@pytest.mark.parametrize("ending", ["png", "webp"])
+def test_a_picture_whose_exif_is_cut_short_is_upright(ending, tmp_path):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(colours()).save(path, exif=b"II*\0", lossless=True)
+    np.testing.assert_array_equal(load_image(path), colours())
+    np.testing.assert_array_equal(decode_image(path.read_bytes(), name="a", max_pixels=48), colours())
+    assert load_mask(path).shape == image_size(path) == (6, 8)
+
+
+@pytest.mark.parametrize("behind_pixels", [False, True])
+def test_rotation_that_the_xmp_of_a_png_alone_names_is_applied(behind_pixels, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(colours()).save(path)
+    add_chunk(path, *SIDEWAYS_CHUNK, behind_pixels=behind_pixels)
+    np.testing.assert_array_equal(load_image(path), np.rot90(colours(), -1))
+    assert image_size(path) == (8, 6)
+
+
 def test_exif_rotation_of_a_16_bit_picture_is_applied(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -141,10 +193,6 @@ def test_of_an_animation_the_first_frame_counts(ending, tmp_path):
 def png_header(width, height):
     """A PNG that promises these many pixels and holds next to none."""
     body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", body) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
@@ -179,6 +227,15 @@ def test_a_broken_file_is_a_bad_image_named_in_one_line(name, tmp_path):
     assert "\n" not in str(caught.value)
     with pytest.raises(BadImage, match=name):
         load_mask(path)
+
+
+@pytest.mark.parametrize("read", [load_image, image_size, load_mask])
+def test_damage_behind_the_pixels_is_a_bad_image(read, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(colours()).save(path)
+    add_chunk(path, *SHORT_PROFILE, behind_pixels=True)
+    with pytest.raises(BadImage, match=r"a\.png: cannot be read"):
+        read(path)
 
 
 @pytest.mark.parametrize("name", ["bomb.png", "empty.png", "text.png"])
@@ -233,6 +290,29 @@ def test_a_mask_is_true_where_it_is_not_zero(kind, tmp_path):
 def test_a_mask_with_the_faintest_mark_is_marked(tmp_path):
     Image.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "a.png")
     np.testing.assert_array_equal(load_mask(tmp_path / "a.png"), [[False, True]])
+
+
+@pytest.mark.parametrize(
+    ("mark", "ending"),
+    [((1, 0, 0), "png"), ((0, 0, 1), "png"), (np.float32(0.4), "tif"), (np.float32(-3), "tif"), (np.int32(7), "tif")],
+)
+def test_no_rounding_hides_a_mark(mark, ending, tmp_path):
+    values_YX = np.zeros((6, 8, *np.shape(mark)), np.asarray(mark).dtype if ending == "tif" else np.uint8)
+    values_YX[2, 3] = mark
+    Image.fromarray(values_YX).save(tmp_path / f"a.{ending}")
+    assert np.argwhere(load_mask(tmp_path / f"a.{ending}")).tolist() == [[2, 3]]
+
+
+def test_what_is_transparent_or_no_number_is_no_mark(tmp_path):
+    white_YX4 = np.full((6, 8, 4), 255, np.uint8)
+    white_YX4[..., 3] = 0
+    white_YX4[2, 3, 3] = 255
+    Image.fromarray(white_YX4).save(tmp_path / "a.png")
+    numbers_YX = np.full((6, 8), np.nan, np.float32)
+    numbers_YX[2, 3] = 1
+    Image.fromarray(numbers_YX).save(tmp_path / "a.tif")
+    for name in ("a.png", "a.tif"):
+        assert np.argwhere(load_mask(tmp_path / name)).tolist() == [[2, 3]]
 
 
 def test_a_mask_turns_with_its_exif_as_its_picture_does(tmp_path):
