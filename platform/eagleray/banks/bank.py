@@ -62,7 +62,7 @@ class ClassBank:
     num_images: int
     """Good images behind the rows."""
     coverage_radius: float
-    """Largest distance of a learned patch to its nearest row, full-dimensional."""
+    """Largest distance to its nearest row of a patch that was learned last, full-dimensional, when it was fitted."""
     routing_distances_N: Floats = field(default_factory=lambda: np.empty(0, np.float32))
     """Distances of held-out good images' mean embeddings to the nearest prototype; none in older banks."""
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -6,6 +6,9 @@ distances to the rows found are taken again from their differences: those are ri
 at 0. What remains is which row wins where two squared distances agree to 1e-6 * ||x||^2.
 """
 
+import contextlib
+import functools
+import threading
 from typing import Any
 
 import faiss
@@ -15,6 +18,8 @@ from threadpoolctl import ThreadpoolController
 from eagleray.arrays import AnyArray, Floats, Ints
 
 _BLOCK_QUERIES = 1024
+_GPU_LOCK = threading.Lock()
+"""Neither faiss' indexes on a GPU nor the resources that they share are for several threads at once."""
 
 
 class NearestRows:
@@ -45,10 +50,12 @@ class NearestRows:
         # Else faiss 1.15 takes no matrix product for queries of less than 128,000 numbers in all: four times as slow.
         faiss.cvar.distance_compute_blas_threshold = 0
         self._index: Any = faiss.IndexFlatL2(self._rows_MD.shape[1])
-        if faiss.get_num_gpus() > 0:
-            self._gpu = faiss.StandardGpuResources()  # must outlive the index
-            self._index = faiss.index_cpu_to_gpu(self._gpu, 0, self._index)
-        self._index.add(self._rows_MD)
+        on_gpu = faiss.get_num_gpus() > 0
+        self._alone: contextlib.AbstractContextManager[Any] = _GPU_LOCK if on_gpu else contextlib.nullcontext()
+        with self._alone:
+            if on_gpu:
+                self._index = faiss.index_cpu_to_gpu(_gpu_resources(), 0, self._index)
+            self._index.add(self._rows_MD)
 
     def search(self, queries_QD: AnyArray, num_neighbors: int = 1) -> tuple[Floats, Ints]:
         """Return L2 distances and row numbers, each (Q, K), nearest first, equal distances by row number.
@@ -73,8 +80,15 @@ class NearestRows:
         queries_QD = np.ascontiguousarray(queries_QD, dtype=np.float32)
         if not np.isfinite(queries_QD).all():
             raise ValueError("queries hold NaN or infinity")
-        _, indices_QK = self._index.search(queries_QD, num_neighbors)
+        with self._alone:
+            _, indices_QK = self._index.search(queries_QD, num_neighbors)
         differences_QKD = queries_QD[:, None, :] - self._rows_MD[indices_QK]
         distances_QK = np.sqrt(np.einsum("qkd,qkd->qk", differences_QKD, differences_QKD))
         order_QK = np.lexsort((indices_QK, distances_QK))
         return np.take_along_axis(distances_QK, order_QK, 1), np.take_along_axis(indices_QK, order_QK, 1)
+
+
+@functools.cache
+def _gpu_resources() -> Any:
+    """Of all indexes of this process: each of its own would set a gigabyte of scratch memory aside."""
+    return faiss.StandardGpuResources()

@@ -115,7 +115,9 @@ def _keep(bank: ClassBank, update: ExpertUpdate, rows_allowed: int) -> ClassBank
     """What stays of an older class."""
     if update.mecad.memory == "nested":
         return bank.truncated(rows_allowed)
-    return random_replay(bank, min(update.mecad.rows_replayed(), rows_allowed), seed=update.seed)
+    directions = bank.num_vectors - bank.num_rows
+    rows = max(min(update.mecad.rows_replayed(), rows_allowed - directions), 1)
+    return random_replay(bank, rows, seed=update.seed)
 
 
 def _means(shards: Sequence[Halves]) -> Floats:
@@ -190,21 +192,21 @@ def _calibrate(
     rows_MD: Floats, whitening: Whitening | None, levels_L: Ints, calibration: Sequence[Halves], scoring: ScoringConfig
 ) -> Floats:
     """Scores (L, N) of held-out good pictures against each prefix of the rows."""
-    pictures = [
-        _whitened(picture_HWD.reshape(-1, picture_HWD.shape[-1]), whitening).reshape(picture_HWD.shape)
-        for shard in calibration
-        for picture_HWD in shard
-    ]
     experts = [BankExpert(rows_MD[:rows]) for rows in levels_L]
-    scores = [[image_score(expert.patch_scores(picture), scoring) for picture in pictures] for expert in experts]
-    return np.array(scores, np.float32)
+    scores_LN = np.empty((len(experts), sum(map(len, calibration))), np.float32)
+    pictures = (picture_HWD for shard in calibration for picture_HWD in shard)
+    for number, picture_HWD in enumerate(pictures):
+        patches_PD = _whitened(picture_HWD.reshape(-1, picture_HWD.shape[-1]), whitening)
+        patches_HWD = patches_PD.reshape(picture_HWD.shape)
+        scores_LN[:, number] = [image_score(expert.patch_scores(patches_HWD), scoring) for expert in experts]
+    return scores_LN
 
 
 def _at_levels(previous: ClassBank, levels_L: Ints) -> Floats:
     """Earlier calibration scores at new prefix sizes, each from the nearest smaller prefix.
 
-    They are kept beside the new ones because their pictures are gone. The bank has since come to cover more, which can
-    only lower what those pictures would score today, so the threshold errs towards fewer false alarms.
+    They are kept beside the new ones because their pictures are gone. Old and new pictures share the rows now, so those
+    earlier ones would score higher today, the more the update's pictures differ from them: see docs/methods.md.
     """
     level = np.searchsorted(previous.level_rows_L, levels_L, side="right") - 1
     scores_LN: Floats = previous.calibration_LN[np.maximum(level, 0)]

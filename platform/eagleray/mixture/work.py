@@ -53,15 +53,18 @@ class RateTask:
 
 def fit_bank(task: BankTask, *shards: Halves) -> BankWeights:
     """Whitening and coreset of some pictures' patches; directions take the place of rows, as in a class bank."""
+
+    def groups() -> Iterator[Floats]:  # made anew for each pass, so that no more than one is held
+        return map(np.concatenate, _grouped(_adapted(shards, task.images, task.adaption), task.bank))
+
     with threadpool_limits(1, user_api="blas"):  # which rows are chosen must not depend on the machine
-        groups = [np.concatenate(group) for group in _grouped(_adapted(shards, task.images, task.adaption), task.bank)]
         whitening = None
         if task.bank.whitening_directions:
             kept = min(task.bank.whitening_directions, max(1, task.rows // 4))
-            whitening = fit_whitening(groups, num_directions=kept, shrinkage=task.bank.whitening_shrinkage)
+            whitening = fit_whitening(groups(), num_directions=kept, shrinkage=task.bank.whitening_shrinkage)
         rows = max(task.rows - (whitening.num_directions if whitening else 0), 1)
         chosen = sharded_farthest_first(
-            (whitening.apply(group) if whitening else group for group in groups),
+            (whitening.apply(group) if whitening else group for group in groups()),
             rows,
             seed=task.seed,
             projection_dim=task.bank.projection_dim,

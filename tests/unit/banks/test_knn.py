@@ -1,3 +1,7 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_info
 
-from eagleray.banks import NearestRows
+from eagleray.banks import NearestRows, knn
 
 
 def all_distances(queries_QD, rows_MD):
@@ -99,3 +103,37 @@ def test_bad_rows_queries_and_neighbour_counts_are_refused():
         NearestRows(bad_QD)
     with pytest.raises(ValueError, match="num_threads"):
         NearestRows(rows_MD, num_threads=0)
+
+
+def test_indexes_on_a_gpu_share_its_resources_and_are_searched_by_one_thread_at_a_time(monkeypatch):
+    """No GPU is needed: what faiss would put there stays an index on the CPU, which notes who comes meanwhile."""
+    made, inside, overlaps = [], [], []
+
+    class OnGpu:
+        def __init__(self, index):
+            self._index = index
+
+        def add(self, rows_MD):
+            self._index.add(rows_MD)
+
+        def search(self, *arguments):
+            inside.append(1)
+            overlaps.append(len(inside) > 1)
+            time.sleep(0.005)
+            found = self._index.search(*arguments)
+            inside.pop()
+            return found
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: made.append(1) or object(), raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", lambda _, __, index: OnGpu(index), raising=False)
+    knn._gpu_resources.cache_clear()
+    rows_MD, queries_QD = rows_and_queries(num_queries=10)
+    indexes = [NearestRows(rows_MD), NearestRows(rows_MD)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda number: indexes[number % 2].search(queries_QD), range(8)))
+    knn._gpu_resources.cache_clear()
+    assert len(made) == 1
+    assert not any(overlaps)
+    for distances_QK, _ in found:
+        np.testing.assert_allclose(distances_QK[:, 0], all_distances(queries_QD, rows_MD).min(axis=1), rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -221,3 +222,21 @@ def test_one_and_the_same_patch_everywhere_is_a_bank_of_one_row():
         assert np.isfinite(bank.rows_MD).all()
         np.testing.assert_allclose(bank.calibration_LN, 0, atol=1e-3)
         assert bank.coverage_radius == pytest.approx(0, abs=1e-3)
+
+
+def test_directions_of_a_replayed_class_take_the_place_of_rows():
+    older = fit(recipe="whitened")["nut"]
+    crowded = {"rows_per_class": 40, "rows_per_expert": 40, "replay_ratio": 1.0}
+    arriving = update("bolt", recipe="whitened", memory="replay", **crowded)
+    changed = update_expert(arriving, {"nut": older}, pictures(20), [])
+    assert changed["nut"].num_vectors == 20
+    assert changed["nut"].num_rows == 17
+
+
+def test_held_out_pictures_are_whitened_one_after_the_other():
+    many = [np.random.default_rng(0).normal(size=(40, 24, 24, 96)).astype(np.float16)]  # 8.8 MB, single
+    tracemalloc.start()
+    fit(fit_on=[many[0][:4]], calibrate_on=many, recipe="whitened")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -151,6 +152,16 @@ def test_more_pictures_than_the_memory_holds_give_as_many_rows():
     found = fit_bank(task, wide_NHWD)
     assert len(found.rows_MD) == 6
     assert known_rows(found.rows_MD, wide_NHWD.reshape(-1, 512).astype(np.float32)).all()
+
+
+def test_of_many_pictures_no_more_than_a_group_is_held_in_single_precision():
+    wide_NHWD = np.random.default_rng(0).normal(size=(24, 20, 20, 512)).astype(np.float16)  # 0.8 MB each, single
+    task = bank_task(images=tuple(range(24)), rows=6, bank=BankConfig(whitening_directions=2, memory_mb=2))
+    tracemalloc.start()
+    fit_bank(task, wide_NHWD)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24 * 0.8e6
 
 
 @pytest.mark.parametrize("sizes", CUTS)
