@@ -2,7 +2,9 @@
 
 import pytest
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
+
+import ray
 
 from eagleray.distributed import ray_pool
 from eagleray.errors import EagleRayWarning
