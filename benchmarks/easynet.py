@@ -7,11 +7,12 @@ of 1 x 1 convolutions judge every pixel. This is its network at the width of the
 anomalies, losses, epochs and seed; its gate, whose thresholds are set by hand for each test class, is left out.
 """
 
-import json
+import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eagleray.adnas import image_scores, load_category, load_model
+from eagleray.adnas import FusionSettings, image_scores, load_category, load_model
 from eagleray.adnas.pictures import CategoryPictures
 from eagleray.config import from_json
 from eagleray.console import parse_flags, run_main
@@ -33,6 +34,7 @@ from eagleray.fusion.losses import focal_loss
 from eagleray.fusion.sizes import measure
 from eagleray.fusion.training import Optimizer, TrainingConfig, draw, reconstruction_loss, seeded
 from eagleray.metrics import auroc
+from eagleray.reports import read_results
 from eagleray.storage import ModelStore
 
 
@@ -149,23 +151,31 @@ def mean_image_auroc(network: nn.Module, categories: list[CategoryPictures]) -> 
     return float(np.mean(found))
 
 
+def load_pictures(run: Path, results: Mapping[str, Any], settings: FusionSettings) -> list[CategoryPictures]:
+    """The pictures that a run had, in the scale of its model."""
+    root = run / "data" if results["data"]["generated"] else Path(results["data"]["source"])
+    found = []
+    for category in open_rgbd(root, list(results["classes"])):
+        if shots := results["config"]["shots"]:
+            category = category.few_shot(shots, results["seed"])
+        data = load_category(
+            category, settings.image_size, plane_removal=settings.plane_removal, advance=lambda _: None
+        )
+        parts = {name: getattr(data, name).scaled(settings.height_scale) for name in ("train", "validation", "test")}
+        found.append(dataclasses.replace(data, **parts))
+    return found
+
+
 def main() -> None:
     job = parse_flags({"default": Comparison()}, sys.argv[1:], description=str(__doc__).splitlines()[0])
     torch.set_num_threads(job.threads)
-    results = json.loads((job.run / "results.json").read_text())
+    results = read_results(job.run)
     store = ModelStore.open(str(job.run / "model"))
     manifest = store.current()
     assert manifest is not None
     model = load_model(store, manifest)
     settings, config = model.settings, results["config"]
-    root = job.run / "data" if results["data"]["generated"] else Path(results["data"]["source"])
-    categories = []
-    for category in open_rgbd(root, list(results["classes"])):
-        data = load_category(
-            category, settings.image_size, plane_removal=settings.plane_removal, advance=lambda _: None
-        )
-        parts = {name: getattr(data, name).scaled(settings.height_scale) for name in ("train", "validation", "test")}
-        categories.append(CategoryPictures(data.name, **parts, tests=data.tests, skipped=data.skipped))
+    categories = load_pictures(job.run, results, settings)
     training = from_json(TrainingConfig, config["training"])
     if job.epochs:
         training = TrainingConfig(**{**config["training"], "epochs": job.epochs})

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,13 @@ def test_every_search_and_baseline_has_a_row_and_the_best_is_trained_from_furthe
 
 def _validated(row):
     return row["validation_auroc"]
+
+
+def test_what_chose_the_best_was_not_measured_of_its_further_trainings(run):
+    _, results = run
+    rows = {row["method"]: row["validation_auroc"] for row in results["searches"]}
+    assert rows["scratch"] is None
+    assert rows["darts"] is not None
 
 
 def test_figures_of_either_modality_and_of_both_are_told_with_their_seeds(run):
@@ -162,6 +170,7 @@ def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_sett
         ({"image_size": 100}, "--image-size must be a multiple of 8"),
         ({"alpha_rates": ()}, "--alpha-rates must be"),
         ({"alpha_rates": (0.0,)}, "--alpha-rates must be"),
+        ({"alpha_rates": (1e-2, math.inf)}, "--alpha-rates must be"),
         ({"shots": -1}, "--shots must be at least 0"),
         ({"retrainings": 0}, "--retrainings must be at least 1"),
         ({"few_shot": (5, 0)}, "--few-shot must be different numbers of pictures, each at least 1"),
@@ -173,6 +182,17 @@ def test_a_finished_run_is_only_gone_on_with_when_asked_to_and_with_its_own_sett
 def test_a_wrong_setting_is_refused_by_the_name_of_its_flag(wrong, told):
     with pytest.raises(ConfigError, match=told):
         SearchJob(**wrong)
+
+
+@pytest.mark.parametrize("flag", ["data", "out", "genotype"])
+@pytest.mark.parametrize("uri", ["s3://key:secret@bucket/folder", "gs://bucket", "file:///folder"])
+def test_a_uri_is_refused_by_the_name_of_its_flag_and_tells_no_secret(flag, uri):
+    with pytest.raises(ConfigError, match=f"--{flag} must be a path, .* got '{uri.split('//')[0]}//...'"):
+        SearchJob(**{flag: Path(uri)})
+
+
+def test_a_colon_within_a_path_is_none_of_a_uri():
+    SearchJob(data=Path("runs/s3:/x"), out=Path("/mnt/a:/b"))
 
 
 def test_more_shots_than_there_are_pictures_are_refused(run, tmp_path):

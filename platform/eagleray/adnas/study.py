@@ -44,7 +44,7 @@ class StudyConfig:
     seeds: tuple[int, ...]
     """Of the searches, and of the trainings of the architecture that is kept."""
     alpha_rates: tuple[float, ...]
-    """Learning rates of the architecture that DARTS is tried with."""
+    """Learning rates of the architecture that DARTS is tried with; over a part of the space with the first."""
     baselines: tuple[str, ...]
     """Names among random, evolution, single (one module of Table 4 each), pairs (two modules each), color, depth."""
     finalists: int
@@ -67,16 +67,16 @@ class StudyConfig:
 
     def baseline_specs(self) -> list[SearchSpec]:
         """At the same budget: other searches over the whole space, and DARTS over parts of it."""
-        seed, names = self.seeds[0], self.baselines
+        seed, rate, names = self.seeds[0], self.alpha_rates[0], self.baselines
         wanted: tuple[Literal["random", "evolution"], ...] = ("random", "evolution")
         specs = [SearchSpec(name=f"{one}-{seed}", method=one, seed=seed) for one in wanted if one in names]
         specs += [
-            SearchSpec(name=f"{'+'.join(stages)}-{seed}", method="darts", stages=stages, seed=seed)
+            SearchSpec(name=f"{'+'.join(stages)}-{seed}", method="darts", stages=stages, alpha_rate=rate, seed=seed)
             for stages in MODULES
             if ("single" if len(stages) == 1 else "pairs") in names
         ]
         specs += [
-            SearchSpec(name=f"{one}-{seed}", method="darts", modalities=(one,), seed=seed)
+            SearchSpec(name=f"{one}-{seed}", method="darts", modalities=(one,), alpha_rate=rate, seed=seed)
             for one in MODALITIES
             if one in names
         ]
@@ -234,7 +234,7 @@ class Study:
         }
 
     def _retrained(self) -> list[dict[str, Any]]:
-        base = self._row(self.winner)
+        base = self._row(self.winner) | {"validation_auroc": None}  # that of the winner's network, not of these
         nothing = {"history": [], "finalists": [], "search_s": 0.0, "budget_gflop": 0.0, "stopped": None}
         return [
             {**base, "name": spec.name, "method": "scratch", "seed": spec.seed, **nothing}

@@ -40,7 +40,7 @@ class SearchSpec:
     modalities: tuple[Modality, ...] = MODALITIES
     stages: tuple[Stage, ...] = STAGES
     alpha_rate: float | None = None
-    """Of DARTS; None takes the configured one."""
+    """Learning rate of the architecture; DARTS needs one, no other method has one."""
     seed: int
 
     @property
@@ -167,11 +167,12 @@ class SearchRun:
     def __init__(self, spec: SearchSpec, material: Material) -> None:
         assert material.taps is not None, "searches look through taps"
         data, config = _seen(material.taps, spec.modalities), material.search
-        if spec.alpha_rate is not None:
-            config = dataclasses.replace(config, alpha_rate=spec.alpha_rate)
         self._search: Search
         if spec.method == "darts":
-            self._search = DartsSearch(spec.space, data, material.network, config, seed=spec.seed)
+            assert spec.alpha_rate is not None, "DARTS learns the architecture"
+            self._search = DartsSearch(
+                spec.space, data, material.network, config, alpha_rate=spec.alpha_rate, seed=spec.seed
+            )
         else:
             self._search = CandidateSearch(
                 spec.method, spec.space, data, material.network, config, seed=spec.seed, gflop=material.budget

@@ -13,6 +13,7 @@ from eagleray.data.sample import Sample
 from eagleray.errors import ConfigError, DataError, EagleRayWarning
 
 _HELD_OUT = 0.2  # share of the train pictures that serve for validation where a data set has none
+_FEWEST_HELD_OUT = 2  # as many as a category needs at least, to learn from and to validate with
 _SPLITS = ("train", "test", "test_public")
 
 
@@ -96,14 +97,15 @@ def _is_category(folder: Path, marker: str) -> bool:
 def hold_out(folder: Path, train: Sequence[RgbdSample]) -> tuple[tuple[RgbdSample, ...], tuple[RgbdSample, ...]]:
     """Part a category without a validation folder into train and validation, always in the same way.
 
-    A fifth of the pictures, at least one, evenly spread because neighbours were often taken one after the other.
+    A fifth of the pictures, at least two, evenly spread because neighbours were often taken one after the other.
 
     Raises:
-        DataError: there is only one picture.
+        DataError: there are fewer than four pictures.
     """
-    if len(train) < 2:
-        raise DataError(str(folder), "has one good train picture and none for validation; add at least one more")
-    count = max(1, round(_HELD_OUT * len(train)))
+    if (missing := 2 * _FEWEST_HELD_OUT - len(train)) > 0:
+        told = f"{len(train)} good train pictures and none for validation, at least {2 * _FEWEST_HELD_OUT} are needed"
+        raise DataError(str(folder), f"{told}; add {missing} or more")
+    count = max(_FEWEST_HELD_OUT, round(_HELD_OUT * len(train)))
     held = {int((number + 0.5) * len(train) / count) for number in range(count)}
     validation = (picture for row, picture in enumerate(train) if row in held)
     return (

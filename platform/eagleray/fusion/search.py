@@ -39,8 +39,6 @@ class SearchConfig:
     """Pictures in a step."""
     weight_rate: float = 3e-3
     """Learning rate of the weights."""
-    alpha_rate: float = 1e-2
-    """Learning rate of the architecture."""
     alpha_decay: float = 1e-3
     """Weight decay of the architecture."""
     warmup: int = 3
@@ -58,9 +56,8 @@ class SearchConfig:
         for name, low in lows:
             check_at_least(f"--search.{name.replace('_', '-')}", getattr(self, name), low)
         check_at_least("--search.population", self.population, 2)
-        for name in ("weight_rate", "alpha_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"--search.{name.replace('_', '-')}", "above 0", getattr(self, name))
+        if not 0 < self.weight_rate < math.inf:
+            raise ConfigError("--search.weight-rate", "above 0", self.weight_rate)
         check_at_least("--search.alpha-decay", self.alpha_decay, 0)
 
 
@@ -119,7 +116,14 @@ class DartsSearch:
     """First-order DARTS (Liu et al. 2018): weights on the training set, architecture on the validation set, in turn."""
 
     def __init__(
-        self, space: Space, data: SearchData, network: NetworkConfig, config: SearchConfig, *, seed: int
+        self,
+        space: Space,
+        data: SearchData,
+        network: NetworkConfig,
+        config: SearchConfig,
+        *,
+        alpha_rate: float,
+        seed: int,
     ) -> None:
         self._data, self._network, self._config, self._seed = data, network, config, seed
         with seeded(seed):
@@ -128,7 +132,7 @@ class DartsSearch:
         self._weights = Optimizer(weights, config.weight_rate, network="the search")
         self._alphas = torch.optim.Adam(
             self._module.alphas.parameters(),
-            lr=config.alpha_rate,
+            lr=alpha_rate,
             betas=(0.5, 0.999),
             weight_decay=config.alpha_decay,
         )

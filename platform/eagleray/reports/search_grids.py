@@ -9,6 +9,7 @@ from eagleray.reports.grids import Cell, Grid, highest, spread_cell
 from eagleray.reports.search_rows import (
     CELLS,
     MODALITIES,
+    UNSEARCHED,
     Row,
     Spread,
     by_method,
@@ -108,7 +109,7 @@ def searches_grid(results: Row) -> Grid | None:
                 *(Cell(figure(row[key])) for key in FIGURES),
                 Cell(tflop(row["budget_gflop"])),
                 Cell(f"{row['search_s'] / 60:,.1f}"),
-                Cell(STOPPED[row["stopped"]]),
+                Cell("-" if row["method"] in UNSEARCHED else STOPPED[row["stopped"]]),
             ]
             for row in rows
         ],

@@ -15,6 +15,8 @@ SEARCHES = {"darts": "DARTS", "random": "Random search", "evolution": "Evolution
 CELLS = ("early", "middle", "late")
 OTHERS = {GIVEN: "Given", "color": "Colour alone", "depth": "Depth alone", "scratch": "Kept, retrained"}
 """Title of each other known method."""
+UNSEARCHED = (GIVEN, "scratch")
+"""Methods that search for nothing."""
 MODALITIES = {"color": "colour", "depth": "depth", "color+depth": "colour + depth"}
 OPERATIONS = {"add": "add", "concat": "concat", "glu": "GLU", "attention": "attention"}
 """Operation of a node -> its name for a reader, in the order of the alphas."""
@@ -47,9 +49,20 @@ def by_method(results: Row) -> dict[str, list[dict[str, Any]]]:
 
 
 def trained(results: Row) -> dict[str, list[dict[str, Any]]]:
-    """The same without searches that were stopped before a network was trained."""
-    found = {name: [row for row in rows if row["categories"]] for name, rows in by_method(results).items()}
-    return {name: rows for name, rows in found.items() if rows}
+    """The same without searches that were stopped before a network was trained; of a seed's, that of the best held-out.
+
+    Several learning rates are so many searches of one seed, and only one of them counts, as for any other method.
+    """
+    found = {}
+    for name, rows in by_method(results).items():
+        by_seed = groups((row for row in rows if row["categories"]), _seed)
+        if by_seed:
+            found[name] = [_best_held_out(mine) for mine in by_seed.values()]
+    return found
+
+
+def _best_held_out(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max(rows, key=lambda row: row["validation_auroc"] or 0.0)
 
 
 def cells_of(method: str) -> tuple[str, ...]:

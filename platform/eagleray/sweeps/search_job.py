@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,7 +66,7 @@ class SearchJob:
     """Folder for the model, the results and the report."""
     preset: Literal["laptop", "paper"] = "laptop"
     """Where the settings start from: laptop is small enough for two cores, paper is 3D-ADNAS as docs/methods.md reads
-    it, for GPUs."""
+    it, for many; no trial uses a GPU."""
     seed: int = 0
     """Decides every random choice."""
     resume: bool = False
@@ -86,7 +88,8 @@ class SearchJob:
     repeats: int = 1
     """Searches, each from another seed."""
     alpha_rates: tuple[float, ...] = (1e-2,)
-    """Learning rates of the architecture that each of them is tried with."""
+    """Learning rates of the architecture that each of them is tried with; baselines that search by gradient too take
+    the first."""
     baselines: tuple[Baseline, ...] = ("random", "single", "color", "depth")
     """What is compared at equal budget: random and evolutionary search, single modules, pairs of them, one modality."""
     finalists: int = 2
@@ -112,12 +115,14 @@ class SearchJob:
     tune: TuneConfig = field(default_factory=TuneConfig)
 
     def __post_init__(self) -> None:
+        for name in ("data", "out", "genotype"):
+            _check_path(f"--{name}", getattr(self, name))
         lows = dict.fromkeys(("repeats", "retrainings", "reconstruction_epochs", "finalists"), 1)
         for name, low in ({"shots": 0} | lows).items():
             check_at_least(f"--{name.replace('_', '-')}", getattr(self, name), low)
         if self.image_size < 32 or self.image_size % 8:
             raise ConfigError("--image-size", "a multiple of 8, at least 32", self.image_size)
-        if not self.alpha_rates or min(self.alpha_rates) <= 0:
+        if not self.alpha_rates or not all(0 < rate < math.inf for rate in self.alpha_rates):
             raise ConfigError("--alpha-rates", "one or more rates above 0", self.alpha_rates)
         if min(self.search_pictures) < 2 * self.search.batch_size:
             raise ConfigError("--search-pictures", f"at least {2 * self.search.batch_size} each", self.search_pictures)
@@ -125,6 +130,13 @@ class SearchJob:
             raise ConfigError("--few-shot", "different numbers of pictures, each at least 1", self.few_shot)
         if not 0 <= self.seed < 2**31:
             raise ConfigError("--seed", f"in 0 to {2**31 - 1}", self.seed)
+
+
+def _check_path(flag: str, path: Path | None) -> None:
+    """Refuse what was a URI before `Path` made one slash of two."""
+    first = path.parts[0] if path and path.parts else ""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", first):
+        raise ConfigError(flag, "a path, for this job knows no buckets (docs/operations.md)", f"{first}//...")
 
 
 PRESETS = {
@@ -136,7 +148,7 @@ PRESETS = {
         anomalies=AnomalyConfig(),
         training=TrainingConfig(epochs=600, pictures=200, batch_size=4, crop=256, learning_rate=1e-4),
         reconstruction_epochs=80,
-        search=SearchConfig(epochs=80, patience=80, alpha_rate=3e-4, weight_rate=1e-3),
+        search=SearchConfig(epochs=80, patience=80, weight_rate=1e-3),
         alpha_rates=(3e-4,),
         repeats=3,
         baselines=("random", "evolution", "single", "pairs", "color", "depth"),

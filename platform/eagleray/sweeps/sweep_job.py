@@ -50,7 +50,7 @@ def run_sweep_job(job: SweepJob, *, progress: Progress = silent) -> dict[str, An
         categories = _open_data(job)
     sweep = _Sweep(job, categories, timeline, progress)
     stamp = {"config": _resolved(job), "data": str(job.data), "points": sweep.points}
-    with timeline.stage("extractors"):  # what they refuse is told before the folder is marked as of these settings
+    with timeline.stage("extractor"):  # what they refuse is told before the folder is marked as of these settings
         extractors = {features: build_extractor(features) for features in sweep.by_features()}
     check_resumable(job.folder, stamp, resume=job.resume)
     with _connected(job, timeline):

@@ -22,7 +22,7 @@ from tests.unit.fusion.conftest import BOTH, SIDE, TINY, bowls, same_bits, throu
 DEPTH = Genotype(Cells(early=Cell(("depth.early.0", "depth.early.1"), (Node("add", (0, 1)),))))
 SPECS = {
     "reconstruct": ReconstructSpec(modality="depth", seed=3),
-    "darts": SearchSpec(name="ours", method="darts", stages=("early",), seed=3),
+    "darts": SearchSpec(name="ours", method="darts", stages=("early",), alpha_rate=0.01, seed=3),
     "random": SearchSpec(name="random", method="random", stages=("early",), seed=3),
     "evolution": SearchSpec(name="evolution", method="evolution", seed=3),
     "train": TrainSpec(name="best", genotype=BOTH, seed=3),
@@ -184,7 +184,7 @@ def test_anomalies_are_made_for_the_windows_of_the_training_that_sees_them():
 
 
 def test_a_search_sees_the_taps_of_its_own_modalities_and_all_targets(material):
-    spec = SearchSpec(name="depth", method="darts", modalities=("depth",), stages=("late",), seed=0)
+    spec = SearchSpec(name="depth", method="darts", modalities=("depth",), stages=("late",), alpha_rate=0.01, seed=0)
     with_color_spoilt = dataclasses.replace(
         material,
         taps=dataclasses.replace(
@@ -207,16 +207,13 @@ def test_a_search_sees_the_taps_of_its_own_modalities_and_all_targets(material):
     assert all(name.startswith("depth.") for name in best.features())
 
 
-def test_the_rate_of_the_specification_goes_before_the_configured_one(material):
-    def alphas(rate, configured):
-        search = dataclasses.replace(material.search, alpha_rate=configured)
-        run = dataclasses.replace(material, search=search).begin(
-            SearchSpec(name="ours", method="darts", stages=("early",), alpha_rate=rate, seed=0)
-        )
+def test_the_architecture_learns_at_the_rate_of_the_specification(material):
+    def alphas(rate):
+        run = material.begin(dataclasses.replace(SPECS["darts"], alpha_rate=rate))
         run.step()
         return run.state()["history"][0]["alphas"]
 
-    assert alphas(None, 0.3) == alphas(0.3, 0.01) != alphas(None, 0.01)
+    assert alphas(0.3) != alphas(0.01)
 
 
 def test_a_network_of_one_modality_learns_from_anomalies_that_it_can_see():

@@ -102,10 +102,12 @@ def test_normals_masks_and_the_test_part_are_not_required(candies):
 
 def test_a_fifth_of_train_is_held_out_where_there_is_no_validation(candies):
     (candies / "Confetto/val").rename(candies / "Confetto/kept")
-    (category,) = read_eyecandies(candies)
     folder = candies / "Confetto/train/data"
-    assert category.train == (expected(folder, "000", "train"),)
-    assert category.validation == (expected(folder, "001", "validation"),)
+    for number in range(2, 8):
+        scene(folder, f"{number:03}")
+    (category,) = read_eyecandies(candies)
+    assert category.train == tuple(expected(folder, f"{number:03}", "train") for number in (0, 1, 3, 4, 5, 7))
+    assert category.validation == tuple(expected(folder, f"{number:03}", "validation") for number in (2, 6))
 
 
 @pytest.mark.parametrize("end", ["image_5.png", "depth.png", "info_depth.yaml"])

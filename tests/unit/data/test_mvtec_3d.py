@@ -69,8 +69,8 @@ def test_one_category_alone_reads_as_from_the_folder_above_it(bagels):
 
 def test_categories_are_sorted_or_in_the_given_order(bagels):
     for name in ("tire", "carrot"):
-        picture(bagels / name / "train/good", "000")
-        picture(bagels / name / "train/good", "001")
+        for number in range(4):
+            picture(bagels / name / "train/good", f"{number:03}")
     assert [category.name for category in read_mvtec_3d(bagels)] == ["bagel", "carrot", "tire"]
     assert [category.name for category in read_mvtec_3d(bagels, ["tire", "bagel"])] == ["tire", "bagel"]
     with pytest.raises(UnknownClass, match=r"'rope' in .*it has: bagel, carrot, tire"):
@@ -80,12 +80,12 @@ def test_categories_are_sorted_or_in_the_given_order(bagels):
 def test_a_test_part_and_masks_are_not_required(bagels):
     (bagels / "bagel/test/cut/gt/000.png").unlink()
     assert [picture.sample.mask for picture in read_mvtec_3d(bagels)[0].test] == [None, None]
-    picture(bagels / "rope/train/good", "000")
-    picture(bagels / "rope/train/good", "001")
+    for number in range(4):
+        picture(bagels / "rope/train/good", f"{number:03}")
     assert read_mvtec_3d(bagels, ["rope"])[0].test == ()
 
 
-@pytest.mark.parametrize(("count", "held"), [(2, [1]), (5, [2]), (10, [2, 7]), (13, [2, 6, 10])])
+@pytest.mark.parametrize(("count", "held"), [(8, [2, 6]), (10, [2, 7]), (13, [2, 6, 10])])
 def test_a_fifth_of_train_is_held_out_where_there_is_no_validation(tmp_path, count, held):
     for number in range(count):
         picture(tmp_path / "bagel/train/good", f"{number:03}")
@@ -96,9 +96,21 @@ def test_a_fifth_of_train_is_held_out_where_there_is_no_validation(tmp_path, cou
     assert {picture.sample.split for picture in category.train} == {"train"}
 
 
-def test_one_picture_cannot_be_held_out(tmp_path):
-    picture(tmp_path / "bagel/train/good", "000")
-    with pytest.raises(DataError, match="one good train picture and none for validation; add") as error:
+@pytest.mark.parametrize("count", range(4, 8))
+def test_of_few_pictures_two_are_held_out_and_two_or_more_left(tmp_path, count):
+    for number in range(count):
+        picture(tmp_path / "bagel/train/good", f"{number:03}")
+    (category,) = read_mvtec_3d(tmp_path)
+    assert (len(category.train), len(category.validation)) == (count - 2, 2)
+    assert {*category.train}.isdisjoint(category.validation)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_less_than_four_pictures_cannot_be_parted(tmp_path, count):
+    for number in range(count):
+        picture(tmp_path / "bagel/train/good", f"{number:03}")
+    told = f"{count} good train pictures and none for validation, at least 4 are needed; add {4 - count} or more"
+    with pytest.raises(DataError, match=told) as error:
         read_mvtec_3d(tmp_path)
     assert one_line(error).startswith(f"{tmp_path / 'bagel'}: ")
 

@@ -47,8 +47,8 @@ def data(feature="color.early.0", count=8):
     return SearchData(train=taps(feature, count, 1), validation=taps(feature, count, 2))
 
 
-def darts(space=EARLY, given=None, config=CONFIG, seed=0):
-    return DartsSearch(space, given or data(), TINY, config, seed=seed)
+def darts(space=EARLY, given=None, config=CONFIG, alpha_rate=0.01, seed=0):
+    return DartsSearch(space, given or data(), TINY, config, alpha_rate=alpha_rate, seed=seed)
 
 
 def candidates(method="random", *, gflop=math.inf, given=None, config=CONFIG, space=EARLY, seed=0):
@@ -135,10 +135,8 @@ def test_shares_are_the_softmax_of_every_group_of_weights():
 
 @pytest.mark.parametrize("feature", EARLY.pool("early"))
 def test_darts_finds_the_one_feature_that_shows_the_anomalies(feature):
-    config = SearchConfig(
-        epochs=8, batch_size=8, warmup=0, weight_rate=0.01, alpha_rate=0.2, patience=10, candidate_epochs=12
-    )
-    last = finished(darts(given=data(feature, 24), config=config))[-1]
+    config = SearchConfig(epochs=8, batch_size=8, warmup=0, weight_rate=0.01, patience=10, candidate_epochs=12)
+    last = finished(darts(given=data(feature, 24), config=config, alpha_rate=0.2))[-1]
     place = EARLY.pool("early").index(feature)
     for row in last.alphas["early.features"]:
         assert row[place] == max(row)
@@ -326,7 +324,7 @@ def test_a_rate_beyond_all_measure_stops_a_search():
         ("epochs", 0),
         ("batch_size", 1),
         ("weight_rate", 0.0),
-        ("alpha_rate", math.inf),
+        ("weight_rate", math.inf),
         ("alpha_decay", -1.0),
         ("patience", 0),
         ("candidate_epochs", 0),

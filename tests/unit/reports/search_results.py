@@ -70,7 +70,11 @@ def build_search(*, seed=0, num_seeds=3, num_epochs=24, categories=CATEGORIES, w
                     **{key: mean([values[key] for values in each.values()]) for key in KEYS},
                     "categories": each,
                     "merit": 0.9621 if best else round(0.94 + 0.4 * shift + float(rng.normal(0, 0.004)), 4),
-                    "validation_auroc": 0.8132 if best else round(0.79 + 0.4 * shift + float(rng.normal(0, 0.004)), 4),
+                    "validation_auroc": 0.8132
+                    if best
+                    else None
+                    if method == "scratch"
+                    else round(0.79 + 0.4 * shift + float(rng.normal(0, 0.004)), 4),
                     "step": num_epochs if method == "darts" else 1,
                     "finalists": [],
                     "frames_per_s": round(frames_per_s + float(rng.normal(0, 0.5)), 2),

@@ -311,11 +311,32 @@ def test_only_seeds_that_both_have_are_compared(make_search):
     set_aurocs(results, "darts", [0.91, 0.92, None])
     set_aurocs(results, "random", [0.90, None])
     assert gain_over_random(results) == pytest.approx([0.01])
-    results["searches"].append({**results["searches"][0], "name": "darts-0-b", "image_auroc": 0.95})
-    assert gain_over_random(results) == pytest.approx([0.03])
     results["searches"] = [search for search in results["searches"] if search["method"] != "random"]
     assert gain_over_random(results) == []
     assert "against random" not in " ".join(verdict(results))
+
+
+def test_of_several_learning_rates_the_best_held_out_counts_for_a_seed(make_search):
+    results = make_search(categories=TWO, num_seeds=1, num_epochs=2)
+    set_aurocs(results, "darts", [0.91])
+    set_aurocs(results, "random", [0.90])
+    one = results["searches"][0]
+    for name, held_out, auroc in (("worse", 0.7, 0.99), ("better", 0.9, 0.95), ("unmeasured", None, 0.98)):
+        results["searches"].append({**one, "name": name, "validation_auroc": held_out, "image_auroc": auroc})
+    assert [row["name"] for row in trained(results)["darts"]] == ["better"]
+    assert gain_over_random(results) == pytest.approx([0.05])
+    text = " ".join(verdict(results))
+    assert "each, image AUROC is 0.950 by DARTS" in text
+    assert "seeds" not in text
+    assert "worse" in printed(search_tables(results)["searches"])
+
+
+def test_what_searched_for_nothing_has_no_reason_to_have_ended(make_search):
+    results = make_search(categories=TWO, num_seeds=1, num_epochs=2)
+    results["searches"].append({**of_method(results, "scratch")[0], "name": "given", "method": "given"})
+    lines = [line.split() for line in printed(search_tables(results)["searches"]).splitlines()]
+    ended = {line[0]: line[-1] for line in lines if line[:1] in (["Given"], ["Kept,"], ["Random"])}
+    assert ended == {"Random": "budget", "Given": "-", "Kept,": "-"}
 
 
 @pytest.mark.parametrize(
