@@ -1,5 +1,7 @@
 """What a pool makes of the GPUs of a cluster."""
 
+import itertools
+
 import pytest
 
 pytest.importorskip("ray")
@@ -12,9 +14,12 @@ from eagleray.errors import EagleRayWarning
 
 @pytest.fixture
 def cluster(monkeypatch):
-    def of(*, there, free):
+    monkeypatch.setattr(ray_pool, "_FREED_S", 0.5)
+
+    def of(*, there, free, soon=None):
+        answers = itertools.chain([free], itertools.repeat(free if soon is None else soon))
         monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, **there})
-        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0, **free})
+        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 8.0, **next(answers)})
 
     return of
 
@@ -28,6 +33,11 @@ def test_gpus_that_nothing_holds_are_for_embedding(cluster, free, expected):
 def test_a_cluster_without_gpus_has_none_to_tell_of(cluster):
     cluster(there={}, free={})
     assert ray_pool._free_gpus() == 0
+
+
+def test_gpus_that_were_given_back_a_moment_ago_are_waited_for(cluster):
+    cluster(there={"GPU": 2.0}, free={"GPU": 1.0}, soon={"GPU": 2.0})
+    assert ray_pool._free_gpus() == 2
 
 
 def test_where_others_hold_all_gpus_that_is_told_and_cpus_embed(cluster):

@@ -8,6 +8,7 @@ on a node that died are gone: whoever needs them gets an `ObjectLostError` (see 
 import contextlib
 import hashlib
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -202,6 +203,8 @@ class RayPool:
 
 _PLACED = 2**20
 """Bytes of memory that an expert reserves: an actor that reserves nothing is put anywhere, whatever its strategy."""
+_FREED_S = 5.0
+"""Seconds until Ray may have noticed that a GPU was given back, such as by the pool of a run that is begun again."""
 _PEAK_S = 10.0
 """Seconds in which a worker has to say how large it is: one that waits for room would never."""
 
@@ -213,7 +216,9 @@ def _call(worker: Any) -> Any:
 
 def _free_gpus() -> int:
     """GPUs that nothing on the cluster holds: a worker that waited for one of a service would wait for ever."""
-    free, there = (int(found.get("GPU", 0)) for found in (ray.available_resources(), ray.cluster_resources()))
+    there, until = int(ray.cluster_resources().get("GPU", 0)), time.monotonic() + _FREED_S
+    while (free := int(ray.available_resources().get("GPU", 0))) < there and time.monotonic() < until:
+        time.sleep(0.2)
     if there and not free:
         text = f"all GPUs of the cluster ({there}) are held by others: pictures are embedded on CPUs"
         warnings.warn(text, EagleRayWarning, stacklevel=3)
