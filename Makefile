@@ -35,7 +35,7 @@ serve: install
 test: test-unit test-cluster test-serving
 
 test-unit: install
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
 test-cluster: install
 	$(BIN)/python -m pytest tests/cluster -m "not chaos"

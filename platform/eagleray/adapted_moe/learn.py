@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.adapted_moe.evaluation import image_scores
 from eagleray.adapted_moe.workshop import Built, FittedExpert, Workshop
@@ -12,6 +11,7 @@ from eagleray.experts import ScoringConfig
 from eagleray.experts.adapted_expert import BankWeights
 from eagleray.mixture import Mixture, MixtureHead
 from eagleray.storage import ClassEntry, Event, Manifest, ModelStore, write_image_list
+from eagleray.threads import limit_threads
 
 _PROTOTYPES = 4
 
@@ -102,6 +102,6 @@ def _count(entry: ClassEntry, store: ModelStore) -> int:
 def _prototypes(means_ND: Floats, seed: int) -> Floats:
     from sklearn.cluster import KMeans  # takes two seconds to import
 
-    with threadpool_limits(1):  # sums, and so bytes, would depend on the threads
+    with limit_threads(1):  # sums, and so bytes, would depend on the threads
         clusters = KMeans(min(_PROTOTYPES, len(means_ND)), n_init=4, random_state=seed).fit(means_ND)
     return np.asarray(clusters.cluster_centers_, dtype=np.float32)

@@ -20,16 +20,16 @@ at in one pass, J rows chosen in one pass.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats, Ints
 from eagleray.banks.knn import NearestRows
+from eagleray.threads import limit_blas
 
 _TIE_SHARE = 2.0**-40
 _BLOCK_ROWS = 1024
@@ -87,7 +87,7 @@ def project(patches_ND: AnyArray, projection_Dd: Floats) -> Floats:
         raise ValueError(f"patches of size {patches_ND.shape[1]} do not fit a projection {projection_Dd.shape}")
     projected_Nd = np.empty((len(patches_ND), projection_Dd.shape[1]), np.float32)
     weights_Dd = projection_Dd.astype(np.float64)
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         for block in _blocks(patches_ND):
             projected_Nd[block] = patches_ND[block].astype(np.float64) @ weights_Dd
     return projected_Nd
@@ -243,7 +243,8 @@ def _traverse(points_ND: AnyArray, num_rows: int, start: int, *, batch_size: int
         raise ValueError(f"num_rows must be at least 1, got {num_rows}")
     # Blocks go to our own threads and BLAS to one each: on products this small OpenBLAS' own threads cost more than
     # they bring, up to sevenfold on a busy machine.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(num_threads) as threads:
+    with limit_blas(1), ThreadPoolExecutor(num_threads) as threads:
+        for_each = threads.map if num_threads > 1 else map  # handing a small block to a thread costs more than its work
         points = _Points(points_ND, start)
         # The first row is the origin, so the squared norms are already the distances to it.
         squares_N = points.norms_N.copy()
@@ -256,7 +257,7 @@ def _traverse(points_ND: AnyArray, num_rows: int, start: int, *, batch_size: int
             chosen += batch
             squares += batch_squares
             if len(chosen) < num_rows:
-                _shrink(squares_N, points, np.array(batch), threads)
+                _shrink(squares_N, points, np.array(batch), for_each)
     return Coreset(np.array(chosen, np.int64), np.sqrt(squares).astype(np.float32))
 
 
@@ -287,7 +288,9 @@ def _next_rows(
             return rows, squares
 
 
-def _shrink(squares_N: NDArray[np.float64], points: _Points, rows_J: Ints, threads: ThreadPoolExecutor) -> None:
+def _shrink(
+    squares_N: NDArray[np.float64], points: _Points, rows_J: Ints, for_each: Callable[..., Iterable[None]]
+) -> None:
     """Lower every point's squared distance to that of its nearest new row, in place."""
     minus_twice_JD = -2.0 * points[rows_J]
     norms_J1 = points.norms_N[rows_J][:, None]
@@ -298,7 +301,7 @@ def _shrink(squares_N: NDArray[np.float64], points: _Points, rows_J: Ints, threa
         nearest_B = products_JB.min(axis=0) + points.norms_N[block]
         np.minimum(squares_N[block], nearest_B, out=squares_N[block])
 
-    for _ in threads.map(shrink, _blocks(squares_N)):
+    for _ in for_each(shrink, _blocks(squares_N)):
         pass
 
 

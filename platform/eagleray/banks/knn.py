@@ -13,9 +13,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from eagleray.arrays import AnyArray, Floats, Ints
+from eagleray.threads import limit_threads
 
 _BLOCK_QUERIES = 1024
 _GPU_LOCK = threading.Lock()
@@ -45,7 +45,6 @@ class NearestRows:
         self._rows_MD: Floats = np.ascontiguousarray(rows_MD, dtype=np.float32)
         if not np.isfinite(self._rows_MD).all():
             raise ValueError("rows hold NaN or infinity")
-        self._threads = ThreadpoolController()
         self._num_threads = num_threads
         # Else faiss 1.15 takes no matrix product for queries of less than 128,000 numbers in all: four times as slow.
         faiss.cvar.distance_compute_blas_threshold = 0
@@ -70,7 +69,7 @@ class NearestRows:
             raise ValueError(f"num_neighbors must be in 1 to {num_rows}, the number of rows, got {num_neighbors}")
         distances_QK = np.empty((len(queries_QD), num_neighbors), np.float32)
         indices_QK = np.empty((len(queries_QD), num_neighbors), np.int64)
-        with self._threads.limit(limits=self._num_threads):
+        with limit_threads(self._num_threads):
             for first in range(0, len(queries_QD), _BLOCK_QUERIES):
                 block = slice(first, first + _BLOCK_QUERIES)
                 distances_QK[block], indices_QK[block] = self._search_block(queries_QD[block], num_neighbors)

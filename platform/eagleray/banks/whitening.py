@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats
+from eagleray.threads import limit_blas
 
 _BLOCK_ROWS = 8192
 
@@ -121,7 +121,7 @@ _Moments: TypeAlias = tuple[int, NDArray[np.float64], NDArray[np.float64]]
 
 def _whitening(moments: _Moments, num_directions: int, shrinkage: float) -> Whitening:
     count, mean_D, covariance_DD = moments
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         variances_D, directions_DD = np.linalg.eigh(covariance_DD)
     variances_D = np.clip(variances_D, 0, None)
     rest = len(variances_D) - max(1, min(num_directions, count - 1, len(variances_D)))
@@ -148,7 +148,7 @@ def _joined(ours: _Moments, theirs: _Moments) -> _Moments:
 def _moments(shards: Iterable[AnyArray]) -> _Moments:
     """Moments, summed in double precision, block by block in the order given."""
     count, total, products = 0, np.zeros(()), np.zeros(())
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         for shard_ND in shards:
             for first in range(0, len(shard_ND), _BLOCK_ROWS):
                 block_BD = shard_ND[first : first + _BLOCK_ROWS].astype(np.float64)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats, Halves, Ints
 from eagleray.banks import (
@@ -22,6 +21,7 @@ from eagleray.continual.config import MecadConfig
 from eagleray.continual.replay import random_replay
 from eagleray.experts import BankExpert, ScoringConfig, image_score
 from eagleray.routing import PrototypeRouter
+from eagleray.threads import limit_threads
 
 _SMALLEST_LEVEL = 25
 
@@ -237,7 +237,7 @@ def _prototypes(means_ND: Floats, previous: ClassBank | None, update: ExpertUpda
         means_ND = np.concatenate([known_KD, means_ND])
         weights_N = np.concatenate([np.full(len(known_KD), previous.num_images / len(known_KD)), weights_N])
     start_KD = means_ND[farthest_first(means_ND, update.bank.num_prototypes, seed=update.seed).indices_M]
-    with threadpool_limits(1):  # sums, and so bytes, would depend on the threads
+    with limit_threads(1):  # sums, and so bytes, would depend on the threads
         clusters = KMeans(len(start_KD), init=start_KD, n_init=1, random_state=update.seed)
         clusters.fit(means_ND, sample_weight=weights_N)
     return np.asarray(clusters.cluster_centers_, dtype=np.float32)

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from threadpoolctl import ThreadpoolController
-
 from eagleray.arrays import Floats
 from eagleray.continual.judge import ROUTES_SHOWN, Ask, Judge, KnownClass, Plan, Route
 from eagleray.experts import ScoringConfig
 from eagleray.mixture import Mixture
 from eagleray.routing import PrototypeRouter
+from eagleray.threads import limit_blas
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,6 @@ class MixtureJudge(Judge):
         }
         super().__init__(version, classes, image_size=image_size, scoring=scoring, false_alarm_rate=false_alarm_rate)
         self.mixtures = mixtures
-        self._blas = ThreadpoolController().select(user_api="blas")
         self._router = PrototypeRouter({name: stored.mixture.prototypes_KD for name, stored in mixtures.items()})
 
     def plan(self, patches_HWD: Floats, category: str | None = None) -> Plan:
@@ -74,7 +72,7 @@ class MixtureJudge(Judge):
             category = routing[0].category
         else:
             self.check_category(category)
-        with self._blas.limit(limits=1):  # weights depend on the sums, and sums on the threads
+        with limit_blas(1):  # weights depend on the sums, and sums on the threads
             asks = self.mixtures[category].asks(patches_HWD)
         return Plan(category, asks, routing)
 

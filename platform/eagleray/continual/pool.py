@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats
 from eagleray.banks import ClassBank
@@ -18,6 +17,7 @@ from eagleray.continual.fit import ExpertUpdate, fit_class, update_expert
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo, embed_shard, score_shard
 from eagleray.features import Extractor
 from eagleray.storage import ModelStore, Skipped
+from eagleray.threads import limit_blas
 
 SHARD_IMAGES = 8
 """Pictures in one piece of work: a constant, not a setting, so that the cut never depends on who does the work."""
@@ -145,7 +145,7 @@ def update_and_store(
 ) -> dict[str, StoredBank]:
     """Update an expert and put what changed into the store, as its worker does; `fit` as in `update_expert`."""
     # BLAS sums in an order that depends on its threads, and the bytes of a bank must not depend on the machine.
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         changed = update_expert(update, {bank.name: bank for bank in memory}, patches, calibration, fit=fit)
     return {name: StoredBank.of(bank, store.put_blob(bank.to_bytes())) for name, bank in changed.items()}
 

@@ -6,7 +6,6 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats
 from eagleray.banks import ClassBank
@@ -25,6 +24,7 @@ from eagleray.continual.pool import (
 from eagleray.continual.work import ScoredImage, ScoreItem, ShardInfo
 from eagleray.experts import BankExpert
 from eagleray.storage import ModelStore, Skipped
+from eagleray.threads import limit_blas
 
 _MOST_GRIDS = 100_000
 """Patch scores remembered, of one picture by one class bank each: some 4 KB."""
@@ -136,7 +136,7 @@ class PreparedPool(InProcess):
         """Score pictures, each against the class banks it names; one result an item, in order."""
         expert = cache(partial(_expert, self._store))
         results = []
-        with threadpool_limits(1, user_api="blas"):  # its sums depend on its threads, and scores must not
+        with limit_blas(1):  # its sums depend on its threads, and scores must not
             for item in items:
                 results.append(self._pictures.score(item, expert))
                 advance(1)

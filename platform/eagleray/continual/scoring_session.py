@@ -4,8 +4,6 @@ This is what `eagleray score` does with a picture. It needs no Ray and, on CPU, 
 extractor with it. Tests hold it to the scores that `Evaluator` and the HTTP service give.
 """
 
-from threadpoolctl import ThreadpoolController
-
 from eagleray.arrays import Pixels
 from eagleray.continual.expert_cache import ExpertCache
 from eagleray.continual.judge import Finding, Judge
@@ -13,6 +11,7 @@ from eagleray.continual.open_judge import open_judge, stored_extractor
 from eagleray.errors import StoreMissing
 from eagleray.features import Embedder, resize
 from eagleray.storage import ModelStore
+from eagleray.threads import limit_blas
 
 
 class ScoringSession:
@@ -20,7 +19,6 @@ class ScoringSession:
 
     def __init__(self, judge: Judge, embedder: Embedder, experts: ExpertCache) -> None:
         self.judge, self._embedder, self._experts = judge, embedder, experts
-        self._blas = ThreadpoolController().select(user_api="blas")
 
     @classmethod
     def open(
@@ -59,7 +57,7 @@ class ScoringSession:
             self.judge.check_category(category)
         patches_HWD = self._embedder.embed(resize(picture_YX3, self.judge.image_size))
         plan = self.judge.plan(patches_HWD, category)
-        with self._blas.limit(limits=1):  # its sums depend on its threads, and scores must not
+        with limit_blas(1):  # its sums depend on its threads, and scores must not
             grids = [self._experts.patch_scores(ask.digests, patches_HWD) for ask in plan.asks]
         return self.judge.finding(plan, grids)
 

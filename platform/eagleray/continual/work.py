@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import AnyArray, Floats
 from eagleray.banks import ClassBank
@@ -15,6 +14,7 @@ from eagleray.errors import BadImage
 from eagleray.experts import BankExpert
 from eagleray.features import Embedder, load_image, resize
 from eagleray.storage import Skipped
+from eagleray.threads import limit_blas
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def score_shard(
     """Embed some pictures and score each against its class banks; one result an item, in order."""
     experts = {digest: BankExpert(bank.rows_MD, bank.whitening) for digest, bank in banks.items()}
     results: list[ScoredImage | Skipped] = []
-    with threadpool_limits(1, user_api="blas"):  # its sums depend on its threads, and scores must not
+    with limit_blas(1):  # its sums depend on its threads, and scores must not
         for item in items:
             try:
                 patches_HWD = embed_image(embedder, item.path, image_size)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats
 from eagleray.errors import StoreCorrupt
 from eagleray.experts.discriminator_training import DiscriminatorConfig, DiscriminatorTraining
 from eagleray.features.shards import pictures_of
 from eagleray.storage.files import Files
+from eagleray.threads import limit_blas
 
 
 class Adaptation(Protocol):
@@ -113,7 +113,7 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with limit_blas(1):
             yield
     finally:
         torch.set_num_threads(before)

@@ -1,9 +1,9 @@
 """Subclasses where the data name none: clusters of the pictures' mean patches."""
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.arrays import Floats, Ints
+from eagleray.threads import limit_threads
 
 _MOST = 8
 _LEAST_PICTURES = 8
@@ -25,7 +25,7 @@ def find_subclasses(means_ND: Floats, *, num_subclasses: int = 0, seed: int) -> 
     from sklearn.metrics import silhouette_score
 
     def clusters(number: int) -> Ints:
-        with threadpool_limits(1):  # sums, and so a picture at the border, would depend on the threads
+        with limit_threads(1):  # sums, and so a picture at the border, would depend on the threads
             labels: Ints = KMeans(number, n_init=10, random_state=seed).fit_predict(means_ND).astype(np.int64)
         return labels
 

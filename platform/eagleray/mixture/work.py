@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from eagleray.adaptation import Adaption, PatchStatistics
 from eagleray.arrays import Floats, Halves, Ints
@@ -17,6 +16,7 @@ from eagleray.banks import BankConfig, fit_whitening, sharded_farthest_first
 from eagleray.experts.adapted_expert import BankWeights, expert_from_bytes
 from eagleray.features.shards import pictures_of
 from eagleray.routing import RoutingNetwork
+from eagleray.threads import limit_blas
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ def fit_bank(task: BankTask, *shards: Halves) -> BankWeights:
     def groups() -> Iterator[Floats]:  # made anew for each pass, so that no more than one is held
         return map(np.concatenate, _grouped(_adapted(shards, task.images, task.adaption), task.bank))
 
-    with threadpool_limits(1, user_api="blas"):  # which rows are chosen must not depend on the machine
+    with limit_blas(1):  # which rows are chosen must not depend on the machine
         whitening = None
         if task.bank.whitening_directions:
             kept = min(task.bank.whitening_directions, max(1, task.rows // 4))
@@ -75,7 +75,7 @@ def fit_bank(task: BankTask, *shards: Halves) -> BankWeights:
 def score_images(task: ScoreTask, *shards: Halves) -> Floats:
     """Patch scores (N, H, W) of some pictures; higher is more anomalous."""
     expert = expert_from_bytes(task.expert, "the expert")
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         scores = [expert.patch_scores(patches_HWD) for patches_HWD in pictures(shards, task.images)]
     return np.stack(scores)
 
@@ -84,7 +84,7 @@ def route_images(network: bytes, *shards: Halves) -> tuple[Ints, Floats]:
     """Ranking (N, E) of the subclasses for each picture, nearest first, and their softmax weights in that order."""
     router = RoutingNetwork.from_bytes(network, "the routing network")
     order, weights = [], []
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         for patches_HWD in pictures(shards):
             ranked = router.route(patches_HWD, len(router.centres_EC))
             order.append([number for number, _ in ranked])
@@ -95,7 +95,7 @@ def route_images(network: bytes, *shards: Halves) -> tuple[Ints, Floats]:
 def routing_embeddings(network: bytes, *shards: Halves) -> Floats:
     """Embeddings (N, C) of pictures in the routing space."""
     router = RoutingNetwork.from_bytes(network, "the routing network")
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         return np.stack([router.embed(patches_HWD) for patches_HWD in pictures(shards)])
 
 
@@ -103,7 +103,7 @@ def measure_rates(task: RateTask, *shards: Halves) -> list[float]:
     """Pictures a second that one thread routes and scores, for each number of experts asked; without embedding."""
     router = RoutingNetwork.from_bytes(task.network, "the routing network")
     experts = [[expert_from_bytes(one, "an expert") for one in row] for row in task.experts]
-    with threadpool_limits(1, user_api="blas"):
+    with limit_blas(1):
         shown = list(itertools.islice(pictures(shards), task.num_images))
         rates = []
         for top_k in task.top_k:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from eagleray.arrays import Bools, Floats, Ints
 from eagleray.routing.bounds import DistanceBounds
+from eagleray.threads import limit_blas
 
 _INDEXED = 1000
 """Prototypes from which on there is an index. BLAS would spread a product with as many over threads, and where cores
@@ -32,8 +32,7 @@ class PrototypeRouter:
         self._longest = float(np.sqrt(2 * self._half_squares_M.max()))
         self._bounds: DistanceBounds | None = None
         if len(self._rows_MD) >= _INDEXED:
-            self._blas = ThreadpoolController().select(user_api="blas")
-            with self._blas.limit(limits=1):
+            with limit_blas(1):
                 self._bounds = DistanceBounds(self._rows_MD)
 
     def nearest(self, mean_D: Floats, count: int) -> list[tuple[str, float]]:
@@ -63,7 +62,7 @@ class PrototypeRouter:
         last = min(count, len(self._names)) - 1
         if self._bounds is None:
             return self._near_by_product(mean_D, last)
-        with self._blas.limit(limits=1):
+        with limit_blas(1):
             near_C = self._near_by_bounds(self._bounds, mean_D, last)
             return near_C if near_C.mean() <= _FEW else self._near_by_product(mean_D, last)
 

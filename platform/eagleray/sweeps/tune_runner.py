@@ -15,7 +15,6 @@ import torch
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
-from threadpoolctl import threadpool_limits
 
 from eagleray import uris
 from eagleray.config import check_at_least, fingerprint
@@ -23,6 +22,7 @@ from eagleray.distributed import peak_rss_mb
 from eagleray.distributed.losses import PatchesLost
 from eagleray.distributed.metrics import TrialMetrics
 from eagleray.errors import ConfigError, EagleRayError, ResultsError
+from eagleray.threads import limit_threads
 from eagleray.trials import Item, Material, Outcome, Result, Shared, SpecT
 
 _STATE, _STOPPED = "state.pt", "stopped"
@@ -64,7 +64,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         """Called by Tune in the trial's worker; `folders` are where each trial's states are kept."""
         torch.set_num_threads(1)
-        threadpool_limits(1)
+        limit_threads(1)
         self._specs, self._material, self._folders = specs, material, folders
         self._name, self._metrics = f"{trials}-{config['number']}", TrialMetrics(trials)
         self._begin(config["number"])
@@ -251,5 +251,5 @@ def _load(folder: uris.Place) -> dict[str, Any]:
 
 def _call(function: Callable[..., Result], item: Any, *shared: Any) -> Result:
     torch.set_num_threads(1)
-    with threadpool_limits(1):
+    with limit_threads(1):
         return function(item, *shared)
