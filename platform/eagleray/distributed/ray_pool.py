@@ -171,8 +171,8 @@ class RayPool:
     def rest(self) -> None:
         """Stop the embed workers, which hold CPUs or GPUs; the next picture to embed starts them again."""
         self.peak_rss_mb()
-        for worker in self._running:
-            ray.kill(worker)
+        _end(self._running)
+        _kill(self._running)
         self._running = []
 
     @property
@@ -189,8 +189,10 @@ class RayPool:
     ) -> None:
         """Stop the actors, the bank store among them: a node that has any is not idle, and a cluster keeps it."""
         started = [] if self._bank_store is None else [self._bank_store]
-        for actor in (*self._running, *self._experts.values(), *started):
-            ray.kill(actor)
+        actors = [*self._running, *self._experts.values(), *started]
+        if error is None:
+            _end(actors)
+        _kill(actors)
 
     def _refs(self, digests: Sequence[str]) -> list[Any]:
         if not digests:
@@ -203,6 +205,8 @@ class RayPool:
 
 _PLACED = 2**20
 """Bytes of memory that an expert reserves: an actor that reserves nothing is put anywhere, whatever its strategy."""
+_END_S = 5.0
+"""Seconds in which an idle actor has ended by itself; one that was never started would not."""
 _FREED_S = 5.0
 """Seconds until Ray may have noticed that a GPU was given back, such as by the pool of a run that is begun again."""
 _PEAK_S = 10.0
@@ -212,6 +216,18 @@ _PEAK_S = 10.0
 def _call(worker: Any) -> Any:
     """Ask an embed worker for anything, until it answers."""
     return worker.peak_rss_mb.options(max_task_retries=-1).remote()
+
+
+def _end(actors: Sequence[Any]) -> None:
+    """Let idle actors end by themselves: then they tell Ray of their last second too, which a timeline shows."""
+    ended = [actor.__ray_terminate__.options(max_task_retries=0).remote() for actor in actors]
+    if ended:
+        ray.wait(ended, num_returns=len(ended), timeout=_END_S)
+
+
+def _kill(actors: Sequence[Any]) -> None:
+    for actor in actors:
+        ray.kill(actor)
 
 
 def _free_gpus() -> int:
