@@ -40,7 +40,6 @@ TABLES: dict[str, dict[str, tuple[str, float, str]]] = {
         "router's memory": ("judge_bytes", 1e-6, ",.1f"),
         "manifest": ("manifest_bytes", 1e-6, ",.2f"),
         "all manifests": ("manifests_bytes", 1e-6, ",.1f"),
-        "to the expert": ("sent_other_banks_of_the_expert_bytes", 1e-6, ",.1f"),
         "from it": ("sent_answer_of_the_expert_bytes", 1e-6, ",.2f"),
         "to the store": ("sent_new_bank_bytes", 1e-6, ",.2f"),
         "a picture scored": ("sent_patches_of_a_picture_scored_bytes", 1e-6, ",.2f"),

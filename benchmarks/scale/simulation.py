@@ -123,7 +123,6 @@ class Simulation:
         blobs, numbered = self._folder / "model" / "blobs", self._folder / "model" / "versions"
         newest = manifest.history[-1]
         own = model.banks[newest.class_name]
-        banks = {digest: (blobs / digest).stat().st_size for digest in model.expert_blobs(newest.expert)}
         picture_HWD = self._products.picture(0, _FIRST_TEST, GRID)
         sizes = {
             "experts": len(model.classes_held()),
@@ -137,8 +136,7 @@ class Simulation:
         }
         network = {
             "patches_of_a_picture_learned": picture_HWD.astype(np.float16).nbytes,
-            "other_banks_of_the_expert": sum(banks.values()) - banks[own.digest],
-            "new_bank": banks[own.digest],
+            "new_bank": (blobs / own.digest).stat().st_size,
             "answer_of_the_expert": len(pickle.dumps({newest.class_name: own})),
             "patches_of_a_picture_scored": picture_HWD.nbytes,
             "patch_scores": picture_HWD[..., 0].nbytes,

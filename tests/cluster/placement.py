@@ -35,6 +35,7 @@ def _main(address: str, data: str, out: str) -> None:
         for expert in range(3):
             update = ExpertUpdate(
                 class_name=f"class-{expert}",
+                num_classes=1,
                 seed=0,
                 mecad=MecadConfig(rows_per_class=50),
                 bank=BankConfig(),

@@ -105,7 +105,13 @@ def test_an_error_of_ours_arrives_from_a_worker_as_itself(learn, extractor, stor
 
 def test_an_error_of_ours_arrives_from_an_expert_as_itself(extractor, store, tmp_path, paths):
     update = ExpertUpdate(
-        class_name="nut", seed=0, mecad=MecadConfig(), bank=BankConfig(), scoring=ScoringConfig(), provenance={}
+        class_name="nut",
+        num_classes=1,
+        seed=0,
+        mecad=MecadConfig(),
+        bank=BankConfig(),
+        scoring=ScoringConfig(),
+        provenance={},
     )
     with RayPool(extractor, store, PoolConfig(embed_workers=1)) as pool:
         fit, calibration = pool.embed(paths[:8]), pool.embed(paths[8:12])

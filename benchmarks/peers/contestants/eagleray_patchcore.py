@@ -44,6 +44,7 @@ class EagleRay:
     def select(self, num_rows: int) -> None:
         update = ExpertUpdate(
             class_name="product",
+            num_classes=1,
             seed=self._job.seed,
             mecad=self._config.mecad,
             bank=self._config.bank,

@@ -74,9 +74,14 @@ class ClassBank:
         return len(self.rows_MD)
 
     @property
+    def num_directions(self) -> int:
+        """Directions that the whitening holds."""
+        return self.whitening.num_directions if self.whitening else 0
+
+    @property
     def num_vectors(self) -> int:
         """Rows and directions held: what counts towards the budgets."""
-        return self.num_rows + (self.whitening.num_directions if self.whitening else 0)
+        return self.num_rows + self.num_directions
 
     @property
     def calibration_N(self) -> Floats:

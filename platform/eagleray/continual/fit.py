@@ -31,11 +31,23 @@ class ExpertUpdate:
     """One class arrives at one expert."""
 
     class_name: str
+    num_classes: int
+    """Classes that the expert holds once this one has arrived."""
     seed: int
     mecad: MecadConfig
     bank: BankConfig
     scoring: ScoringConfig
     provenance: Mapping[str, Any]
+
+    @property
+    def rows_allowed(self) -> int:
+        """Rows and directions that each of the expert's classes may hold from now on."""
+        return self.mecad.rows_allowed(self.num_classes)
+
+    def rows_kept(self, num_directions: int) -> int:
+        """Rows, at most, that stay of an older class with so many whitening directions."""
+        rows = max(self.rows_allowed - num_directions, 1)
+        return rows if self.mecad.memory == "nested" else min(rows, self.mecad.rows_replayed())
 
 
 def fit_class(
@@ -93,7 +105,8 @@ def update_expert(
 
     Args:
         update: which class, with which settings.
-        memory: the expert's class banks so far.
+        memory: of the expert's class banks so far the arriving class's own and those of more than `rows_kept` rows;
+            others may be there too, and stay as they are.
         patches: shards (N, H, W, D) of the class's good pictures, for the rows.
         calibration: shards of further good pictures of the class, which no row may come from.
         fit: as `fit_class`; or who remembers what that gave, and is handed whatever the shards are to it.
@@ -101,23 +114,19 @@ def update_expert(
     Returns:
         The class banks that changed: the arriving class, and older ones that had to make room.
     """
-    others = {name: bank for name, bank in memory.items() if name != update.class_name}
-    rows_allowed = update.mecad.rows_allowed(len(others) + 1)
-    changed = {update.class_name: fit(update, memory.get(update.class_name), patches, calibration, rows_allowed)}
-    for name, bank in others.items():
-        kept = _keep(bank, update, rows_allowed)
-        if kept is not bank:
-            changed[name] = kept
+    previous = memory.get(update.class_name)
+    changed = {update.class_name: fit(update, previous, patches, calibration, update.rows_allowed)}
+    for name, bank in memory.items():
+        if name != update.class_name and bank.num_rows > update.rows_kept(bank.num_directions):
+            changed[name] = _shrunk(bank, update)
     return changed
 
 
-def _keep(bank: ClassBank, update: ExpertUpdate, rows_allowed: int) -> ClassBank:
-    """What stays of an older class."""
+def _shrunk(bank: ClassBank, update: ExpertUpdate) -> ClassBank:
+    """What stays of an older class that has to make room."""
     if update.mecad.memory == "nested":
-        return bank.truncated(rows_allowed)
-    directions = bank.num_vectors - bank.num_rows
-    rows = max(min(update.mecad.rows_replayed(), rows_allowed - directions), 1)
-    return random_replay(bank, rows, seed=update.seed)
+        return bank.truncated(update.rows_allowed)
+    return random_replay(bank, update.rows_kept(bank.num_directions), seed=update.seed)
 
 
 def _means(shards: Sequence[Halves]) -> Floats:

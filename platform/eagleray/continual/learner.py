@@ -99,6 +99,9 @@ class Learner:
         self._manifest = store.current() or fresh
         self._model = Model.load(store, self._manifest)
         self._centroids = self._model.expert_centroids()
+        self._image_lists: dict[str, list[str]] = {}
+        for event in self.history:
+            self._note_images(event)
 
     @property
     def model(self) -> Model:
@@ -135,15 +138,21 @@ class Learner:
             return None
         readable = {*fit.paths, *calibration.paths}
         expert, found = self._assign(name, fit)
+        banks = self._model.expert_banks(expert)
         update = ExpertUpdate(
             class_name=name,
+            num_classes=len({*banks, name}),
             seed=self._seed,
             mecad=self._config.mecad,
             bank=self._config.bank,
             scoring=self._config.scoring,
             provenance={"features": self._manifest.features, "seed": self._seed},
         )
-        memory = [entry.blob for _, entry in sorted(self._manifest.classes.items()) if entry.expert == expert]
+        memory = [
+            stored.digest
+            for n, stored in banks.items()
+            if n == name or stored.num_rows > update.rows_kept(stored.num_directions)
+        ]
         changed = self._pool.update_expert(expert, update, memory, fit, calibration)
         entries = {
             n: ClassEntry(expert=expert, blob=s.digest, rows=s.num_rows, num_images=s.bank.num_images)
@@ -181,6 +190,7 @@ class Learner:
         # Names are sorted above, so that this equals what a resumed run reads, in the order of its dicts too.
         self._manifest = dataclasses.replace(successor, version=version)
         self._model = model.at_version(version)
+        self._note_images(event)
         self._centroids.pop(event.expert, None)
         if event.expert in model.experts.values():
             self._centroids[event.expert] = model.expert_centroid(event.expert)
@@ -188,7 +198,7 @@ class Learner:
 
     def _unlearned(self, name: str, samples: tuple[Sample, ...]) -> tuple[dict[str, list[str]], tuple[Skipped, ...]]:
         """Files of each picture that is new to this class, by content digest; and files that do not open."""
-        known = self._learned(name)
+        known = {digest for blob in self._image_lists.get(name, ()) for digest in read_image_list(self._store, blob)}
         new: dict[str, list[str]] = {}
         skipped = []
         digests = image_digests([sample.path for sample in samples])
@@ -199,13 +209,12 @@ class Learner:
                 new.setdefault(digest, []).append(sample.path)
         return new, tuple(skipped)
 
-    def _learned(self, name: str) -> frozenset[str]:
-        """Content digests of the pictures that a class was learned from, since it was last removed."""
-        lists: list[str | None] = []
-        for event in self.history:
-            if event.class_name == name:
-                lists = [] if event.op == "remove" else [*lists, event.images]
-        return frozenset(digest for blob in lists if blob for digest in read_image_list(self._store, blob))
+    def _note_images(self, event: Event) -> None:
+        """Keep the lists of the pictures that each class was learned from, since it was last removed."""
+        if event.op == "remove":
+            self._image_lists.pop(event.class_name, None)
+        elif event.images is not None:
+            self._image_lists.setdefault(event.class_name, []).append(event.images)
 
     def _check_images(
         self, arrival: Arrival, fit: PatchSet, calibration: PatchSet, skipped: tuple[Skipped, ...]

@@ -66,9 +66,15 @@ class Model:
             return (self.banks[class_name].digest,)
         return self.expert_blobs(self.experts[class_name])
 
+    def expert_banks(self, expert: int) -> dict[str, StoredBank]:
+        """An expert's class banks, in order of name."""
+        return {
+            name: self.banks[name] for name in sorted(n for n, held_by in self.experts.items() if held_by == expert)
+        }
+
     def expert_blobs(self, expert: int) -> tuple[str, ...]:
-        """Blobs of an expert's class banks."""
-        return tuple(self.banks[name].digest for name in sorted(self.banks) if self.experts[name] == expert)
+        """Blobs of an expert's class banks, in order of name."""
+        return tuple(stored.digest for stored in self.expert_banks(expert).values())
 
     def classes_held(self) -> Counter[int]:
         """Number of classes of each expert that has any."""
@@ -90,7 +96,7 @@ class Model:
 
     def expert_centroid(self, expert: int) -> Floats:
         """The same of one expert, which has to hold a class."""
-        return _mean_row([self.banks[name] for name in sorted(self.banks) if self.experts[name] == expert])
+        return _mean_row([*self.expert_banks(expert).values()])
 
 
 def _mean_row(held: Sequence[StoredBank]) -> Floats:

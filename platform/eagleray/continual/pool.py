@@ -74,11 +74,12 @@ class StoredBank:
     bank: ClassBank
     """Everything but the rows' values, of which one line, their mean, remains for the assignment."""
     num_rows: int
+    num_directions: int
 
     @classmethod
     def of(cls, bank: ClassBank, digest: str) -> "StoredBank":
         """The small part of a class bank."""
-        return cls(digest, bank.without_rows(), bank.num_rows)
+        return cls(digest, bank.without_rows(), bank.num_rows, bank.num_directions)
 
     @property
     def row_mean_D(self) -> Floats:
@@ -97,7 +98,15 @@ class ExpertPool(Protocol):
     def update_expert(
         self, expert: int, update: ExpertUpdate, memory: Sequence[str], fit: PatchSet, calibration: PatchSet
     ) -> dict[str, StoredBank]:
-        """Carry out an update on an expert whose class banks are the blobs `memory`; what changed is in the store."""
+        """Carry out an update on an expert; what changed is in the store.
+
+        Args:
+            expert: its number.
+            update: which class arrives.
+            memory: blobs of its class banks that may change, as in `continual.fit.update_expert`.
+            fit: good pictures of the class, for the rows.
+            calibration: further ones, which no row may come from.
+        """
         ...
 
     def score(self, items: Sequence[ScoreItem], advance: Advance = no_progress) -> list[ScoredImage | Skipped]:

@@ -21,7 +21,7 @@ class ExpertWorker(NamedActor):
 
         Args:
             update: the class that arrives.
-            num_banks: how many of `objects`, the first ones, are the expert's class banks.
+            num_banks: how many of `objects`, the first ones, are class banks of the expert that may change.
             num_fit: how many after those are shards of patches for the rows; the rest calibrate.
             objects: flat, because Ray hands over references as shared memory only where they are arguments themselves.
         """

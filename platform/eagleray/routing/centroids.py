@@ -12,10 +12,12 @@ def similarities(class_centroid_D: Floats, expert_centroids: Mapping[int, Floats
 
     Source: MECAD eq. 1.
     """
-    return {expert: _cosine(class_centroid_D, centroid_D) for expert, centroid_D in expert_centroids.items()}
-
-
-def _cosine(a_D: Floats, b_D: Floats) -> float:
-    a, b = a_D.astype(np.float64), b_D.astype(np.float64)
-    cosine = a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), np.finfo(np.float64).tiny)
-    return float(np.clip(cosine, -1, 1))  # rounding may lift it above, and a threshold of 1 means never
+    if not expert_centroids:
+        return {}
+    class_D = class_centroid_D.astype(np.float64)
+    centroids_ED = np.stack([*expert_centroids.values()]).astype(np.float64)
+    lengths_E = np.linalg.norm(centroids_ED, axis=1) * np.linalg.norm(class_D)
+    # Not a product of matrices, whose sums would depend on BLAS and its threads.
+    cosines_E = (centroids_ED * class_D).sum(axis=1) / np.maximum(lengths_E, np.finfo(np.float64).tiny)
+    cosines_E = cosines_E.clip(-1, 1)  # rounding may lift one above, and a threshold of 1 means never
+    return dict(zip(expert_centroids, cosines_E.tolist(), strict=True))

@@ -7,8 +7,9 @@ content of the store's ``CURRENT`` file, ``Published`` that of its ``PUBLISHED``
 import dataclasses
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, TypeVar
 
 from eagleray.config import from_json, to_json
@@ -50,9 +51,9 @@ class Event:
             _check_digest("images", self.images)
 
     @cached_property
-    def text(self) -> str:
+    def text(self) -> bytes:
         """As JSON, which every later version repeats."""
-        return _to_text(self)
+        return _encoded(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +72,9 @@ class ClassEntry:
         _check_digest("blob", self.blob)
 
     @cached_property
-    def text(self) -> str:
+    def text(self) -> bytes:
         """As JSON, which every later version repeats."""
-        return _to_text(self)
+        return _encoded(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,11 +105,15 @@ class Manifest:
         for name, digest in self.blobs.items():
             _check_digest(f"blobs.{name}", digest)
 
-    def digests(self) -> frozenset[str]:
-        """Every blob that this version needs."""
-        banks = {entry.blob for entry in self.classes.values()}
-        lists = {event.images for event in self.history if event.images is not None}
-        return frozenset({*banks, *lists, *self.blobs.values()})
+    def digests(self, since: "Manifest | None" = None) -> frozenset[str]:
+        """Every blob that this version needs; with `since`, only what it adds to that earlier version."""
+        known, past, named = (since.classes, since.history, since.blobs) if since else ({}, (), {})
+        # Most entries are the very same objects, which is seen at once.
+        new = {name: entry for name, entry in self.classes.items() if known.get(name) is not entry}
+        banks = {entry.blob for name, entry in new.items() if name not in known or known[name].blob != entry.blob}
+        shared = len(past) if self.history[: len(past)] == past else 0
+        lists = {event.images for event in self.history[shared:] if event.images is not None}
+        return frozenset({*banks, *lists, *self.blobs.values()} - {*named.values()})
 
     def successor(self, **changes: Any) -> "Manifest":
         """The uncommitted manifest that grows from this version, with these fields changed."""
@@ -155,22 +160,35 @@ _CURES = {
 
 def to_bytes(document: Manifest | Pointer | Published) -> bytes:
     """JSON with sorted keys and a final newline, on one line: every commit writes all of it, and indenting is slow."""
-    text = _manifest_text(document) if isinstance(document, Manifest) else _to_text(document)
-    return f"{text}\n".encode()
+    return b"".join(_pieces(document)) if isinstance(document, Manifest) else b"%s\n" % _encoded(document)
 
 
-def _manifest_text(manifest: Manifest) -> str:
-    """As `_to_text`, from the kept texts of classes and events: a commit turns into JSON only what it adds."""
-    classes = ", ".join(f"{json.dumps(name)}: {entry.text}" for name, entry in sorted(manifest.classes.items()))
-    parts = {"classes": f"{{{classes}}}", "history": f"[{', '.join(event.text for event in manifest.history)}]"}
-    for one in dataclasses.fields(manifest):
-        if one.name not in parts:
-            parts[one.name] = _to_text(getattr(manifest, one.name))
-    return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in sorted(parts.items()))}}}"
+def _pieces(manifest: Manifest) -> Iterator[bytes]:
+    """As `_encoded`, from the kept texts of classes and events: a commit turns into JSON only what it adds.
+
+    In pieces, because at a few thousand classes every copy of the whole counts.
+    """
+    opening = b"{"
+    for name in sorted(one.name for one in dataclasses.fields(manifest)):
+        yield opening + _key(name)
+        if name == "classes":
+            lines = (_key(one) + manifest.classes[one].text for one in sorted(manifest.classes))
+            yield from (b"{", b", ".join(lines), b"}")
+        elif name == "history":
+            yield from (b"[", b", ".join(event.text for event in manifest.history), b"]")
+        else:
+            yield _encoded(getattr(manifest, name))
+        opening = b", "
+    yield b"}\n"
 
 
-def _to_text(value: Any) -> str:
-    return json.dumps(to_json(value), sort_keys=True, allow_nan=False)
+@cache
+def _key(name: str) -> bytes:
+    return b"%s: " % json.dumps(name).encode()
+
+
+def _encoded(value: Any) -> bytes:
+    return json.dumps(to_json(value), sort_keys=True, allow_nan=False).encode()
 
 
 def lost(kind: type[Manifest] | type[Pointer], place: str) -> StoreCorrupt:

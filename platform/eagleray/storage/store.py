@@ -41,9 +41,9 @@ class ModelStore:
         text = str(uri)
         # Absolute, because a worker that gets the store runs in another folder.
         self._uri = text if "://" in text else str(Path(text).absolute())
-        # Blobs of the version this object committed last. Nothing deletes what a version names, so the next commit
-        # checks only what it adds: learning a class costs the same however many are known.
-        self._committed: frozenset[str] = frozenset()
+        # The version this object committed last. Nothing deletes what a version names, so the next commit checks only
+        # what it adds: learning a class costs the same however many are known.
+        self._committed: Manifest | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ModelStore, (self._uri,)
@@ -123,8 +123,7 @@ class ModelStore:
             StoreCorrupt: a blob that the manifest names is not there.
             StoreError: the manifest's parent is not the current version, because another run committed meanwhile.
         """
-        digests = manifest.digests()
-        self._check_blobs(digests - self._committed)
+        self._check_blobs(manifest.digests(since=self._committed))
         with self._files.lock():
             pointer = self._require_pointer()
             if (manifest.parent or 0) != pointer.version:
@@ -139,7 +138,7 @@ class ModelStore:
             numbered = dataclasses.replace(manifest, version=number)
             self._files.write(_version(number), to_bytes(numbered))
             self._move(Pointer(version=number, latest=number))
-        self._committed = digests
+        self._committed = numbered
         return number
 
     def current(self) -> Manifest | None:

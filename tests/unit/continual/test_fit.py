@@ -25,9 +25,10 @@ def pictures(count, *, seed=0, centre=0.0, shards=2):
     return np.array_split(patches.astype(np.float16), shards)
 
 
-def update(name="nut", *, recipe="plain", seed=0, top_share=0.0, bank=None, **mecad):
+def update(name="nut", *, num_classes=1, recipe="plain", seed=0, top_share=0.0, bank=None, **mecad):
     return ExpertUpdate(
         class_name=name,
+        num_classes=num_classes,
         seed=seed,
         mecad=MecadConfig(**{"rows_per_class": 100, "rows_per_expert": 300, "expert_capacity": 5} | mecad),
         bank=BankConfig(**{"num_prototypes": 3} | RECIPES[recipe] | (bank or {})),
@@ -38,7 +39,7 @@ def update(name="nut", *, recipe="plain", seed=0, top_share=0.0, bank=None, **me
 
 def fit(name="nut", *, memory=None, fit_on=None, calibrate_on=None, **options):
     return update_expert(
-        update(name, **options),
+        update(name, num_classes=len({*(memory or {}), name}), **options),
         memory or {},
         fit_on or pictures(20),
         calibrate_on if calibrate_on is not None else pictures(4, seed=1, shards=1),
@@ -227,7 +228,7 @@ def test_one_and_the_same_patch_everywhere_is_a_bank_of_one_row():
 def test_directions_of_a_replayed_class_take_the_place_of_rows():
     older = fit(recipe="whitened")["nut"]
     crowded = {"rows_per_class": 40, "rows_per_expert": 40, "replay_ratio": 1.0}
-    arriving = update("bolt", recipe="whitened", memory="replay", **crowded)
+    arriving = update("bolt", num_classes=2, recipe="whitened", memory="replay", **crowded)
     changed = update_expert(arriving, {"nut": older}, pictures(20), [])
     assert changed["nut"].num_vectors == 20
     assert changed["nut"].num_rows == 17

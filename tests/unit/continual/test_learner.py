@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,16 @@ class TestLearning:
             np.testing.assert_array_equal(kept.rows_MD, held.rows_MD[: kept.num_rows])
             np.testing.assert_array_equal(kept.centroid_D, held.centroid_D)
             assert kept.num_images == held.num_images
+
+    @pytest.mark.parametrize("memory", ["nested", "replay"])
+    def test_an_expert_is_handed_only_the_banks_that_the_arrival_changes(self, workshop, memory):
+        learner = workshop.learner(**TOGETHER, expert_capacity=3, memory=memory)
+        for name, train in (("nut", range(6)), ("bolt", range(6)), ("disc", range(6)), ("nut", range(9))):
+            before = digests(learner)
+            with mock.patch.object(learner._pool, "update_expert", wraps=learner._pool.update_expert) as asked:
+                learner.take(workshop.arrival(name, train=train))
+            after = digests(learner)
+            assert set(asked.call_args.args[2]) == {before[n] for n in before if after[n] != before[n]}
 
     def test_no_budget_is_ever_exceeded(self, workshop):
         mecad = {"num_experts": 1, "expert_capacity": 9, "rows_per_class": 100, "rows_per_expert": 600}

@@ -15,6 +15,7 @@ def full():
     rng = np.random.default_rng(0)
     update = ExpertUpdate(
         class_name="nut",
+        num_classes=1,
         seed=0,
         mecad=MecadConfig(memory="replay"),
         bank=BankConfig(whitening_directions=0),

@@ -45,6 +45,25 @@ def test_digests_are_those_of_the_classes_of_the_named_blobs_and_of_the_image_li
     assert FULL.digests() == {"a" * 64, "b" * 64, "c" * 64, "d" * 64}
 
 
+def test_since_a_version_it_grew_from_only_what_was_added_is_named():
+    learned = Event(step=3, op="learn", class_name="disc", expert=0, images="e" * 64)
+    entry = ClassEntry(expert=0, blob="f" * 64, rows=9, num_images=9)
+    grown = FULL.successor(
+        classes={**FULL.classes, "disc": entry},
+        history=(*FULL.history, learned),
+        blobs={**FULL.blobs, "limits": "1" * 64},
+    )
+    assert FULL.digests(since=FULL) == set()
+    assert grown.digests(since=FULL) == {"e" * 64, "f" * 64, "1" * 64}
+    changed = grown.successor(classes={**grown.classes, "nut": dataclasses.replace(FULL.classes["nut"], blob="2" * 64)})
+    assert changed.digests(since=grown) == {"2" * 64}
+
+
+def test_since_a_version_of_another_past_nothing_of_the_history_is_left_out():
+    other = dataclasses.replace(FULL, history=(*FULL.history[1:], FULL.history[0]), classes={}, blobs={})
+    assert FULL.digests(since=other) == FULL.digests()
+
+
 def test_a_successor_grows_from_its_version_and_waits_for_a_number():
     next_one = FULL.successor(seed=8)
     assert (next_one.parent, next_one.version, next_one.seed) == (3, 0, 8)
