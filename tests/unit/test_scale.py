@@ -17,7 +17,7 @@ def written(tmp_path_factory):
     options = Options(out=out, classes=14, experts=5, family=3, images=5, grid=5, routed=4, window=3)
     summary = run(options)
     assert [path.name for path in out.iterdir()] == ["scale.json"], "the simulated model is thrown away"
-    assert [len(table.columns) for table in tables(summary)] == [9, 9, 11]
+    assert [len(table.columns) for table in tables(summary)] == [9, 9, 10]
     return json.loads((out / "scale.json").read_text())
 
 
